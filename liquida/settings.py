@@ -1,0 +1,112 @@
+"""Settings, from the environment (prefix ``LIQUIDA_``) or a ``.env`` file. ``.env.example`` lists all."""
+
+from datetime import timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class NetworkSettings(BaseModel):
+    """How this installation runs one network of ``models/assets.py: NETWORKS``.
+
+    ``chain_id`` and ``confirmations`` default to the main network's.
+    ``tokens``: symbol → contract and decimals, for the tokens to accept there.
+    """
+
+    rpc_urls: list[str] = Field(min_length=1)
+    chain_id: int | None = None
+    confirmations: int | None = Field(default=None, ge=1)
+    tokens: dict[str, "TokenSettings"] = {}
+
+
+class TokenSettings(BaseModel):
+    contract: str
+    decimals: int = Field(ge=0, le=36)
+    price_decimals: int = Field(default=2, ge=0, le=18)
+
+
+class Durations(BaseSettings):
+    """Every wait of a trade, in seconds. They travel in the workflow's input, so a change meets new trades only."""
+
+    model_config = SettingsConfigDict(env_prefix="LIQUIDA_SECONDS_", env_file=".env", extra="ignore")
+
+    quote_valid: Seconds = 30
+    price_cached: Seconds = 30
+    deposit_window: Seconds = 15 * 60
+    chain_timeout: Seconds = 30 * 60
+    payout_deadline: Seconds = 60 * 60
+    bump_after: Seconds = 3 * 60
+    recheck_first: Seconds = 15
+    recheck_most: Seconds = 10 * 60
+    payout_poll_first: Seconds = 2
+    payout_poll_most: Seconds = 10 * 60
+    payout_resend_after: Seconds = 60
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LIQUIDA_", env_file=".env", extra="ignore")
+
+    environment: Literal["development", "production"] = "development"
+    state_dir: Path = Path(".liquida")
+
+    database_url: str = "postgresql+asyncpg://liquida@127.0.0.1:54310/liquida"
+    database_pool: int = Field(default=20, ge=1)
+
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "liquida"
+    temporal_ui_url: str = "http://127.0.0.1:8233"
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    public_url: str = "http://127.0.0.1:8000"
+
+    data_key: SecretStr = SecretStr("")
+    """32 bytes, base64: encrypts CPF, PIX keys, names and webhook bodies in PostgreSQL."""
+    jwt_secret: SecretStr = SecretStr("")
+    jwt_minutes: int = Field(default=15, ge=1, le=60)
+    wallet_file: Path = Path(".liquida/wallet.sealed")
+    wallet_passphrase: SecretStr = SecretStr("")
+
+    networks: dict[str, NetworkSettings] = {}
+    max_fee_per_gas_gwei: int = Field(default=500, ge=1)
+    """Custody refuses to sign above it."""
+
+    price_feed: Literal["fixed", "ccxt"] = "fixed"
+    price_exchange: str = "binance"
+    fixed_prices: dict[str, Decimal] = {"ETH": Decimal("15000.00"), "USDT": Decimal("5.40")}
+    spread_bps: int = Field(default=300, ge=0, le=5_000)
+    network_fee_bps: int = Field(default=25, ge=0, le=5_000)
+    trade_min_centavos: int = Field(default=1_000, ge=1)
+    trade_max_centavos: int = Field(default=10_000_000, ge=1)
+
+    pix_provider: Literal["sandbox"] = "sandbox"
+    sandbox_url: str = "http://127.0.0.1:8090"
+    sandbox_api_key: SecretStr = SecretStr("")
+    sandbox_webhook_secret: SecretStr = SecretStr("")
+
+    relay_seconds: Seconds = 0.2
+    watch_seconds: Seconds = 1.0
+    worker_metrics_port: int | None = None
+
+    log_json: bool = True
+    log_level: str = "INFO"
+
+    @property
+    def durations(self) -> Durations:
+        return Durations()
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
+
+
+def seconds(value: float) -> timedelta:
+    return timedelta(seconds=value)

@@ -1,0 +1,231 @@
+"""Every error of ours, in one tree. The branch decides the retry and the HTTP answer.
+
+::
+
+    LiquidaError
+    ├── Refused   asked for something we will not do    4xx  never retried
+    ├── Unknown   an effect may have happened           503  asked again by key
+    └── Broken    one of our own laws failed            500  stop, page a person
+"""
+
+from typing import ClassVar
+
+
+class LiquidaError(Exception):
+    """The root. ``type`` is the stable slug that clients match on.
+
+    :param detail: one sentence for the person who must act: what is wrong and what to do.
+    :param field: the request field at fault, if one is (``amount``, ``refund_address``).
+    """
+
+    type: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class Refused(LiquidaError):
+    type = "refused"
+    title = "Refused"
+    status = 409
+
+
+class Unknown(LiquidaError):
+    type = "unknown-outcome"
+    title = "The outcome is not known yet"
+    status = 503
+    retryable = True
+
+
+class Broken(LiquidaError):
+    type = "internal-law-broken"
+    title = "One of our own laws failed"
+    status = 500
+
+
+class InvalidInput(Refused):
+    type = "invalid-input"
+    title = "Invalid input"
+    status = 422
+
+
+class NotAnAmount(InvalidInput):
+    type = "not-an-amount"
+    title = "Not an amount"
+
+
+class TooPrecise(InvalidInput):
+    type = "too-precise"
+    title = "More decimals than the asset has"
+
+
+class AssetMismatch(Broken):
+    type = "asset-mismatch"
+    title = "Two assets in one sum"
+
+
+class UnknownAsset(InvalidInput):
+    type = "unknown-asset"
+    title = "Unknown asset"
+
+
+class UnknownNetwork(InvalidInput):
+    type = "unknown-network"
+    title = "Unknown network"
+
+
+class InvalidAddress(InvalidInput):
+    type = "invalid-address"
+    title = "Not an address of this network"
+
+
+class InvalidPixKey(InvalidInput):
+    type = "invalid-pix-key"
+    title = "Not a PIX key of this kind"
+
+
+class LimitExceeded(Refused):
+    type = "limit-exceeded"
+    title = "Outside the limits"
+    status = 422
+
+
+class InsufficientFunds(Refused):
+    type = "insufficient-funds"
+    title = "Insufficient funds"
+    status = 409
+
+
+class IllegalTransition(Refused):
+    type = "illegal-transition"
+    title = "Not possible in the present state"
+    status = 409
+
+
+class QuoteExpired(Refused):
+    type = "quote-expired"
+    title = "The quote has expired"
+    status = 410
+
+
+class QuoteUsed(Refused):
+    type = "quote-used"
+    title = "The quote was used before"
+    status = 409
+
+
+class PriceUnavailable(Unknown):
+    type = "price-unavailable"
+    title = "No market price at the moment"
+
+
+class NotFound(Refused):
+    type = "not-found"
+    title = "Not found"
+    status = 404
+
+
+class Unauthenticated(Refused):
+    type = "unauthenticated"
+    title = "Who are you?"
+    status = 401
+
+
+class Forbidden(Refused):
+    type = "forbidden"
+    title = "Not allowed for your role"
+    status = 403
+
+
+class IdempotencyMismatch(Refused):
+    type = "idempotency-mismatch"
+    title = "This Idempotency-Key was used for another request"
+    status = 422
+
+
+class RequestInProgress(Refused):
+    type = "request-in-progress"
+    title = "The first request with this Idempotency-Key is still running"
+    status = 409
+
+
+class WebhookRejected(Refused):
+    type = "webhook-rejected"
+    title = "The webhook's signature or time is wrong"
+    status = 401
+
+
+class PayloadTooLarge(Refused):
+    type = "payload-too-large"
+    title = "The body is too large"
+    status = 413
+
+
+class OperationKeyReused(Broken):
+    type = "operation-key-reused"
+    title = "One operation key, two contents"
+
+
+class LedgerUnbalanced(Broken):
+    type = "ledger-unbalanced"
+    title = "A ledger transaction does not sum to zero"
+
+
+class IntentMismatch(Broken):
+    """Custody was asked to sign something that the intent row does not say."""
+
+    type = "intent-mismatch"
+    title = "The intent row does not allow this signature"
+
+
+class ForeignNonce(Broken):
+    """The chain has seen a nonce that we never gave out: somebody else holds the key."""
+
+    type = "foreign-nonce"
+    title = "A nonce was used outside this system"
+
+
+class BroadcastUnknown(Unknown):
+    type = "broadcast-unknown"
+    title = "The node did not say whether it took the transaction"
+
+
+class NodeUnavailable(Unknown):
+    type = "node-unavailable"
+    title = "The chain's node does not answer"
+
+
+class TransferImpossible(Refused):
+    """The chain says, before anything is signed, that this transfer cannot succeed."""
+
+    type = "transfer-impossible"
+    title = "The chain refuses this transfer"
+
+
+class PayoutUnknown(Unknown):
+    type = "payout-unknown"
+    title = "The provider did not say whether it took the payout"
+
+
+class PayoutRefused(Refused):
+    """The provider answered that this payout will never happen. ``reason`` is its code.
+
+    Codes are the SPI's ISO 20022 reasons (``AC03``, ``BE01``, ...) where the provider gives them.
+    """
+
+    type = "payout-refused"
+    title = "The provider refused the payout"
+
+    def __init__(self, detail: str, *, reason: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class SealBroken(Broken):
+    type = "seal-broken"
+    title = "A sealed secret does not open"

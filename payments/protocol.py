@@ -1,0 +1,123 @@
+"""What every PIX provider offers. Amounts are centavos; keys are ours, chosen before the first call."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic.dataclasses import dataclass
+
+from models.money import Units
+
+
+class PixKeyKind(StrEnum):
+    """DICT key types (Bacen DICT API 2.6.0)."""
+
+    CPF = "cpf"
+    CNPJ = "cnpj"
+    PHONE = "phone"
+    EMAIL = "email"
+    EVP = "evp"
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOrder:
+    """One PIX out. ``key`` is 32 characters ``[A-Za-z0-9]``; the same key is for ever the same payout.
+
+    Holds personal data: lives only inside the activity that sends it. ``repr`` shows the key alone.
+    """
+
+    key: str
+    amount_centavos: Units
+    pix_key: str
+    pix_key_kind: PixKeyKind
+    holder_name: str
+    holder_tax_id: str
+    description: str
+
+    def __repr__(self) -> str:
+        return f"PayoutOrder(key={self.key!r})"
+
+
+class PayoutState(StrEnum):
+    """What a provider says of a payout, in our words. ``NOT_FOUND``: it has never heard of the key."""
+
+    NOT_FOUND = "not_found"
+    PROCESSING = "processing"
+    PAID = "paid"
+    REJECTED = "rejected"
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutReport:
+    """A provider's answer about one key.
+
+    ``reason``: the rejection or return code (ISO 20022 where given). ``end_to_end_id``: opaque, 32
+    characters by the rule, longer or shorter in practice.
+    """
+
+    state: PayoutState
+    amount_centavos: Units | None = None
+    provider_id: str | None = None
+    end_to_end_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutEvent:
+    """A verified webhook about one of our payouts: a hint to look, never the truth itself.
+
+    ``event_id`` is the provider's own, the same over its retries.
+    """
+
+    event_id: str
+    key: str
+    state: PayoutState
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One line of the bank's books. ``amount_centavos`` is signed: money out is negative."""
+
+    id: str
+    key: str | None
+    end_to_end_id: str | None
+    amount_centavos: Units
+    time: datetime
+
+
+class PixProvider(Protocol):
+    """One payment provider. Adapters map its words to ours and never guess."""
+
+    name: str
+
+    async def payout(self, order: PayoutOrder) -> PayoutReport:
+        """Send, or find the earlier sending of, this key.
+
+        :raises models.errors.PayoutUnknown: timeout, 5xx, dropped connection: it may have happened.
+        :raises models.errors.PayoutRefused: a definitive no; this key will never be paid.
+        """
+        ...
+
+    async def find_payout(self, key: str) -> PayoutReport:
+        """Ask by our key. ``NOT_FOUND`` only on the provider's own clear word.
+
+        :raises models.errors.PayoutUnknown: it did not answer.
+        """
+        ...
+
+    async def balance(self) -> int:
+        """Centavos available for payouts."""
+        ...
+
+    async def statement(self, day: date) -> list[StatementLine]:
+        """All lines of one day (America/Sao_Paulo), oldest first."""
+        ...
+
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
+        """Check the signature over the raw bytes and the time, then read the events.
+
+        :raises models.errors.WebhookRejected: forged, stale or malformed.
+        """
+        ...
