@@ -25,9 +25,7 @@ def _whole(value: object) -> int:
     return int(value)
 
 
-Units = Annotated[
-    int, BeforeValidator(_whole), PlainSerializer(str, return_type=str, when_used="json")
-]
+Units = Annotated[int, BeforeValidator(_whole), PlainSerializer(str, return_type=str, when_used="json")]
 """Base units (wei, satoshi, centavos). Refuses float; a string in JSON, where viewers round above 2^53."""
 
 
@@ -50,7 +48,9 @@ class Amount:
         :raises TooPrecise: more decimals than the asset has; nothing is rounded away.
         """
         if len(text) > TEXT_LENGTH_MAX:
-            raise NotAnAmount(f"{field} has {len(text)} characters; at most {TEXT_LENGTH_MAX} are read", field=field)
+            raise NotAnAmount(
+                f"{field} has {len(text)} characters; at most {TEXT_LENGTH_MAX} are read", field=field
+            )
         digits = text.removeprefix("-")
         if not digits.replace(".", "", 1).isascii() or not digits.replace(".", "", 1).isdigit():
             raise NotAnAmount(f"{field} must be a plain decimal number such as '1.5'", field=field)

@@ -1,0 +1,33 @@
+"""All tables, imported so that one metadata knows them: for Alembic and for tests that compare it."""
+
+from models import idempotency, outbox, transitions
+from models.bank_data import tables as bank_data
+from models.base import metadata
+from models.deposit import tables as deposit
+from models.inbound_webhook import tables as inbound_webhook
+from models.instant_trade import tables as instant_trade
+from models.ledger import tables as ledger
+from models.network import tables as network
+from models.payout import tables as payout
+from models.quote import tables as quote
+from models.transfer import tables as transfer
+from models.user import tables as user
+from models.wallet import tables as wallet
+
+__all__ = [
+    "bank_data",
+    "deposit",
+    "idempotency",
+    "inbound_webhook",
+    "instant_trade",
+    "ledger",
+    "metadata",
+    "network",
+    "outbox",
+    "payout",
+    "quote",
+    "transfer",
+    "transitions",
+    "user",
+    "wallet",
+]

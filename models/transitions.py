@@ -1,0 +1,43 @@
+"""Every noun's transition table, in one place for the migration and for the check at each write."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from enum import StrEnum
+
+from sqlalchemy import Column, String, Table
+
+from models.base import metadata
+from models.errors import IllegalTransition
+from models.instant_trade import states as instant_trade
+from models.payout import states as payout
+from models.transfer import states as transfer
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("noun", String(32), primary_key=True),
+    Column("before", String(32), primary_key=True),
+    Column("after", String(32), primary_key=True),
+)
+
+ALL: dict[str, Mapping[StrEnum, AbstractSet[StrEnum]]] = {
+    "instant_trade": dict(instant_trade.NEXT),
+    "transfer": dict(transfer.NEXT),
+    "payout": dict(payout.NEXT),
+}
+
+
+def rows() -> list[dict[str, str]]:
+    """All allowed steps, as rows of the table ``transitions``."""
+    return [
+        {"noun": noun, "before": str(before), "after": str(after)}
+        for noun, table in ALL.items()
+        for before, following in table.items()
+        for after in sorted(following)
+    ]
+
+
+def check(noun: str, before: StrEnum, after: StrEnum) -> None:
+    """:raises IllegalTransition: the noun's table has no such step."""
+    if after not in ALL[noun][before]:
+        raise IllegalTransition(f"{noun} cannot go from {before} to {after}")
