@@ -145,8 +145,6 @@ class Chain(Protocol):
         """
         ...
 
-    def build(self, payment: Payment, *, nonce: int, fee: Fee) -> Unsigned: ...
-
     async def broadcast(self, signed: Signed) -> None:
         """Hand the raw bytes to the network. Harmless to repeat: the same bytes are one transaction.
 
@@ -169,6 +167,10 @@ class Chain(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Let go of connections. Safe to repeat."""
+        ...
+
 
 class AddressFormat(Protocol):
     """Reads what people type. Pure; holds nothing."""
@@ -186,6 +188,10 @@ class Signer(Protocol):
 
     def address(self, index: int) -> str:
         """The custody address at a derivation index. Index 0 is the house's own."""
+        ...
+
+    def build(self, payment: Payment, *, nonce: int, fee: Fee, chain_id: int) -> Unsigned:
+        """What will be signed, in full and readable. Pure."""
         ...
 
     def sign(self, unsigned: Unsigned, *, index: int) -> Signed:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class NetworkSettings(BaseModel):
@@ -63,7 +64,7 @@ class Settings(BaseSettings):
     temporal_ui_url: str = "http://127.0.0.1:8233"
 
     api_host: str = "127.0.0.1"
-    api_port: int = Field(default=8000, ge=1, le=65535)
+    api_port: Port = 8000
     public_url: str = "http://127.0.0.1:8000"
 
     data_key: SecretStr = SecretStr("")
@@ -93,6 +94,16 @@ class Settings(BaseSettings):
     relay_seconds: Seconds = 0.2
     watch_seconds: Seconds = 1.0
     worker_metrics_port: int | None = None
+
+    postgres_port: Port = 54310
+    """This port and the five below: where ``liquida up`` starts its parts."""
+    temporal_port: Port = 7233
+    temporal_ui_port: Port = 8233
+    evm_port: Port = 8545
+    evm_block_seconds: Seconds = 1.0
+    sandbox_port: Port = 8090
+    anvil: Path | None = None
+    """The EVM node's program; without it, PATH and ``state_dir`` are searched."""
 
     log_json: bool = True
     log_level: str = "INFO"

@@ -33,6 +33,4 @@ class BaseUnits(TypeDecorator[int]):
 
 def timestamp(name: str, *, nullable: bool = False) -> Column[Any]:
     """A UTC time. Not null ones default to the transaction's own time, so rows written together agree."""
-    return Column(
-        name, DateTime(timezone=True), nullable=nullable, server_default=None if nullable else func.now()
-    )
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=None if nullable else func.now())

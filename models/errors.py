@@ -200,6 +200,13 @@ class NodeUnavailable(Unknown):
     title = "The chain's node does not answer"
 
 
+class HouseWalletLow(Unknown):
+    """The house's own address cannot pay for gas or a refund now; it goes on once it is funded."""
+
+    type = "house-wallet-low"
+    title = "The house wallet must be funded"
+
+
 class TransferImpossible(Refused):
     """The chain says, before anything is signed, that this transfer cannot succeed."""
 
@@ -210,6 +217,13 @@ class TransferImpossible(Refused):
 class PayoutUnknown(Unknown):
     type = "payout-unknown"
     title = "The provider did not say whether it took the payout"
+
+
+class ProviderBalanceTooLow(PayoutUnknown):
+    """The provider took nothing: our account there is short. The same key is sent again after a top-up."""
+
+    type = "provider-balance-too-low"
+    title = "Our account at the provider cannot cover the payout"
 
 
 class PayoutRefused(Refused):
@@ -224,6 +238,14 @@ class PayoutRefused(Refused):
     def __init__(self, detail: str, *, reason: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class StackUnavailable(Refused):
+    """A part of the embedded stack cannot start or go on; the sentence says which and what to do."""
+
+    type = "stack-unavailable"
+    title = "The embedded stack cannot run"
+    status = 503
 
 
 class SealBroken(Broken):

@@ -48,9 +48,7 @@ async def claim(conn: AsyncConnection, *, user_id: str, key: str, request: bytes
     )
     if (await conn.execute(statement)).first() is not None:
         return None
-    known = select(idempotency_keys).where(
-        idempotency_keys.c.user_id == user_id, idempotency_keys.c.key == key
-    )
+    known = select(idempotency_keys).where(idempotency_keys.c.user_id == user_id, idempotency_keys.c.key == key)
     row = (await conn.execute(known)).one()
     if row.request_hash != request:
         raise IdempotencyMismatch("use a new Idempotency-Key for a new request", field="Idempotency-Key")

@@ -48,9 +48,7 @@ class Amount:
         :raises TooPrecise: more decimals than the asset has; nothing is rounded away.
         """
         if len(text) > TEXT_LENGTH_MAX:
-            raise NotAnAmount(
-                f"{field} has {len(text)} characters; at most {TEXT_LENGTH_MAX} are read", field=field
-            )
+            raise NotAnAmount(f"{field} has {len(text)} characters; at most {TEXT_LENGTH_MAX} are read", field=field)
         digits = text.removeprefix("-")
         if not digits.replace(".", "", 1).isascii() or not digits.replace(".", "", 1).isdigit():
             raise NotAnAmount(f"{field} must be a plain decimal number such as '1.5'", field=field)

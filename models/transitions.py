@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import Column, String, Table
 
@@ -12,6 +13,8 @@ from models.instant_trade import states as instant_trade
 from models.payout import states as payout
 from models.transfer import states as transfer
 
+_State = TypeVar("_State", bound=StrEnum)
+
 transitions = Table(
     "transitions",
     metadata,
@@ -20,17 +23,22 @@ transitions = Table(
     Column("after", String(32), primary_key=True),
 )
 
-ALL: dict[str, Mapping[StrEnum, AbstractSet[StrEnum]]] = {
-    "instant_trade": dict(instant_trade.NEXT),
-    "transfer": dict(transfer.NEXT),
-    "payout": dict(payout.NEXT),
+
+def _texts(table: Mapping[_State, AbstractSet[_State]]) -> dict[str, frozenset[str]]:
+    return {str(before): frozenset(map(str, following)) for before, following in table.items()}
+
+
+ALL: dict[str, dict[str, frozenset[str]]] = {
+    "instant_trade": _texts(instant_trade.NEXT),
+    "transfer": _texts(transfer.NEXT),
+    "payout": _texts(payout.NEXT),
 }
 
 
 def rows() -> list[dict[str, str]]:
     """All allowed steps, as rows of the table ``transitions``."""
     return [
-        {"noun": noun, "before": str(before), "after": str(after)}
+        {"noun": noun, "before": before, "after": after}
         for noun, table in ALL.items()
         for before, following in table.items()
         for after in sorted(following)

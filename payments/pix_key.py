@@ -56,7 +56,7 @@ def mask_pix_key(key: str, kind: PixKeyKind) -> str:
         case PixKeyKind.CPF | PixKeyKind.CNPJ:
             return mask_tax_id(key)
         case PixKeyKind.PHONE:
-            return f"+55*******{key[-4:]}" if len(key) > 10 else "***"
+            return f"+55*******{key[-4:]}" if re.fullmatch(r"\+55[0-9]{10,11}", key) else "***"
         case PixKeyKind.EMAIL:
             local, at, domain = key.rpartition("@")
             return f"{local[0]}***@{domain}" if local and at else "***"

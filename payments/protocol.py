@@ -96,7 +96,9 @@ class PixProvider(Protocol):
         """Send, or find the earlier sending of, this key.
 
         :raises models.errors.PayoutUnknown: timeout, 5xx, dropped connection: it may have happened.
+        :raises models.errors.ProviderBalanceTooLow: it did not happen; send the same key again later.
         :raises models.errors.PayoutRefused: a definitive no; this key will never be paid.
+        :raises models.errors.OperationKeyReused: the provider knows this key with another content.
         """
         ...
 
@@ -108,16 +110,28 @@ class PixProvider(Protocol):
         ...
 
     async def balance(self) -> int:
-        """Centavos available for payouts."""
+        """Centavos available for payouts.
+
+        :raises models.errors.PayoutUnknown: it did not answer.
+        """
         ...
 
     async def statement(self, day: date) -> list[StatementLine]:
-        """All lines of one day (America/Sao_Paulo), oldest first."""
+        """All lines of one day (America/Sao_Paulo), oldest first.
+
+        :raises models.errors.PayoutUnknown: it did not answer.
+        """
         ...
 
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
         """Check the signature over the raw bytes and the time, then read the events.
 
+        Events of kinds we do not use are left out, so the list may be empty.
+
         :raises models.errors.WebhookRejected: forged, stale or malformed.
         """
+        ...
+
+    async def close(self) -> None:
+        """Close its connections; the provider is not used after."""
         ...

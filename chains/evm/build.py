@@ -20,7 +20,18 @@ TRANSFER_DATA = re.compile(rf"0x{TRANSFER_SELECTOR}0{{24}}([0-9a-f]{{40}})([0-9a
 QUANTITY = re.compile(r"0x(0|[1-9a-f][0-9a-f]*)")
 WORD = 2**256
 NAMES = frozenset(
-    ("type", "chainId", "nonce", "to", "value", "data", "gas", "maxFeePerGas", "maxPriorityFeePerGas", "accessList")
+    (
+        "type",
+        "chainId",
+        "nonce",
+        "to",
+        "value",
+        "data",
+        "gas",
+        "maxFeePerGas",
+        "maxPriorityFeePerGas",
+        "accessList",
+    )
 )
 
 

@@ -22,9 +22,7 @@ def tip(rewards: Sequence[int], gas_used_ratios: Sequence[float]) -> int | None:
 
 def offer(*, gas_estimate: int, base_fee: int, tip: int) -> Fee:
     """A fee that stays good while the base fee doubles: six full blocks in a row, at 12.5 % each."""
-    return Fee(
-        gas_limit=gas_limit(gas_estimate), max_fee_per_gas=2 * base_fee + tip, max_priority_fee_per_gas=tip
-    )
+    return Fee(gas_limit=gas_limit(gas_estimate), max_fee_per_gas=2 * base_fee + tip, max_priority_fee_per_gas=tip)
 
 
 def gas_limit(estimate: int) -> int:

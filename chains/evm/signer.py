@@ -1,14 +1,16 @@
 """The key-holding half of the EVM family: one seed, one key per index, signatures and nothing else."""
 
 from functools import lru_cache
+from typing import cast
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_account.types import TransactionDictType
 from pydantic import SecretBytes
 
-from chains.evm.build import check
-from chains.keys.derivation import check_derivation, evm_key
-from chains.protocol import Signed, Unsigned
+from chains.evm.build import build, check
+from chains.keys.derivation import check_derivation, evm_keys
+from chains.protocol import Fee, Payment, Signed, Unsigned
 from models.errors import IntentMismatch
 
 KEYS_CACHED_MAX = 1_024
@@ -23,7 +25,7 @@ class EvmSigner:
 
     def __init__(self, seed: SecretBytes) -> None:
         check_derivation()
-        self._seed = seed
+        self._key = evm_keys(seed)
         self._account = lru_cache(maxsize=KEYS_CACHED_MAX)(self._derive)
 
     def __repr__(self) -> str:
@@ -32,6 +34,9 @@ class EvmSigner:
     def address(self, index: int) -> str:
         """The address of ``m/44'/60'/0'/0/index``, with its EIP-55 checksum."""
         return str(self._account(index).address)
+
+    def build(self, payment: Payment, *, nonce: int, fee: Fee, chain_id: int) -> Unsigned:
+        return build(payment, nonce=nonce, fee=fee, chain_id=chain_id)
 
     def sign(self, unsigned: Unsigned, *, index: int) -> Signed:
         """Sign ``unsigned.fields``, after reading them back against the intent beside them.
@@ -42,8 +47,9 @@ class EvmSigner:
         if unsigned.payment.from_address != account.address:
             raise IntentMismatch(f"the payment is not from the address at index {index}")
         check(unsigned)
-        signed = account.sign_transaction(unsigned.fields)
+        signed = account.sign_transaction(cast("TransactionDictType", unsigned.fields))
         return Signed(raw=signed.raw_transaction.to_0x_hex(), txid=signed.hash.to_0x_hex())
 
     def _derive(self, index: int) -> LocalAccount:
-        return Account.from_key(evm_key(self._seed, index))
+        account: LocalAccount = Account.from_key(self._key(index))
+        return account

@@ -5,10 +5,10 @@ both libraries agree with a published vector, and that signatures come from libs
 back in silence to Python code which is slow and leaks keys through its timing.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 from bip_utils import (
-    Bip32KeyIndex,
     Bip32Slip10Secp256k1,
     Bip39Languages,
     Bip39MnemonicDecoder,
@@ -17,11 +17,12 @@ from bip_utils import (
     Bip44,
     Bip44Changes,
     Bip44Coins,
+    MnemonicChecksumError,
 )
 from bip_utils.ecc.conf import EccConf
 from eth_account import Account
 from eth_account.hdaccount import key_from_seed
-from eth_keys.backends import CoinCurveECCBackend
+from eth_keys.backends.coincurve import CoinCurveECCBackend
 from pydantic import SecretBytes, SecretStr
 
 from models.errors import Broken, InvalidInput
@@ -41,7 +42,7 @@ def entropy_of(words: SecretStr) -> SecretBytes:
     """
     try:
         entropy = Bip39MnemonicDecoder(Bip39Languages.ENGLISH).Decode(words.get_secret_value())
-    except ValueError:
+    except (ValueError, MnemonicChecksumError):
         raise InvalidInput(
             "not a BIP-39 mnemonic: 12 to 24 English words with a right checksum", field="mnemonic"
         ) from None
@@ -64,16 +65,20 @@ def wallet_id_of(seed: SecretBytes) -> str:
     return str(master.PublicKey().KeyIdentifier().hex())
 
 
-def evm_key(seed: SecretBytes, index: int) -> bytes:
-    """The private key at ``m/44'/60'/0'/0/index``, shared by all EVM networks (BIP-44, SLIP-44 coin 60).
+def evm_keys(seed: SecretBytes) -> Callable[[int], bytes]:
+    """From an index to the private key at ``m/44'/60'/0'/0/index`` (BIP-44, SLIP-44 coin 60).
 
-    :raises Broken: an index that BIP-32 does not have.
+    One path serves all EVM networks. The function raises Broken for an index that BIP-32 does not have.
     """
-    if not 0 <= index <= INDEX_MAX:
-        raise Broken(f"derivation index {index} is outside 0..{INDEX_MAX}")
     account = Bip44.FromSeed(seed.get_secret_value(), Bip44Coins.ETHEREUM).Purpose().Coin().Account(0)
-    child = account.Change(Bip44Changes.CHAIN_EXT).AddressIndex(Bip32KeyIndex(index))
-    return bytes(child.PrivateKey().Raw().ToBytes())
+    chain = account.Change(Bip44Changes.CHAIN_EXT)
+
+    def key(index: int) -> bytes:
+        if not 0 <= index <= INDEX_MAX:
+            raise Broken(f"derivation index {index} is outside 0..{INDEX_MAX}")
+        return bytes(chain.AddressIndex(index).PrivateKey().Raw().ToBytes())
+
+    return key
 
 
 @cache
@@ -85,7 +90,7 @@ def check_derivation() -> None:
     if not isinstance(Account._keys.backend, CoinCurveECCBackend) or not EccConf.USE_COINCURVE:  # noqa: SLF001 no public way tells the backend in use
         raise Broken("eth-keys or bip-utils does not use coincurve: install coincurve, unset ECC_BACKEND_CLASS")
     seed = seed_of(VECTOR_WORDS)
-    ours = evm_key(seed, 0)
+    ours = evm_keys(seed)(0)
     if ours != key_from_seed(seed.get_secret_value(), "m/44'/60'/0'/0/0"):
         raise Broken("bip-utils and eth-account derive different keys")
     if Account.from_key(ours).address != VECTOR_ADDRESS:

@@ -10,7 +10,7 @@ class KeyStore(Protocol):
 
     @property
     def wallet_id(self) -> str:
-        """Names the wallet without telling its secret: the BIP-32 identifier of its master key, 40 hex digits."""
+        """Names the wallet, telling no secret: the BIP-32 identifier of its master key, 40 hex digits."""
         ...
 
     def open(self) -> SecretBytes:

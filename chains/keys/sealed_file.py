@@ -13,7 +13,16 @@ from typing import Annotated, Literal
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
 
 from chains.keys.derivation import entropy_of, seed_of, wallet_id_of, words_of
 from models.errors import InvalidInput, NotFound, Refused, SealBroken
@@ -158,7 +167,7 @@ def _text(model: BaseModel) -> str:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write all or nothing, and never over a file that exists: ``link`` fails where ``rename`` would replace."""
+    """Write all or nothing, and never over a file: ``link`` fails where ``rename`` would replace."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

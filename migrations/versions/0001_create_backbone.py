@@ -75,18 +75,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_transactions")),
         sa.UniqueConstraint("key", name=op.f("uq_ledger_transactions_key")),
     )
-    op.create_index(
-        op.f("ix_ledger_transactions_reference"), "ledger_transactions", ["reference"], unique=False
-    )
+    op.create_index(op.f("ix_ledger_transactions_reference"), "ledger_transactions", ["reference"], unique=False)
     op.create_table(
         "networks",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("family", sa.String(length=16), nullable=False),
         sa.Column("chain_id", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "confirmations", sa.Integer(), nullable=False, comment="blocks until final, its own included"
-        ),
+        sa.Column("confirmations", sa.Integer(), nullable=False, comment="blocks until final, its own included"),
         sa.Column("native_asset", sa.String(length=64), nullable=False),
         sa.Column("is_enabled", sa.Boolean(), nullable=False),
         sa.CheckConstraint("confirmations >= 1", name=op.f("networks_confirmations_are_positive")),
@@ -104,9 +100,7 @@ def upgrade() -> None:
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
-    op.create_index(
-        "ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL")
-    )
+    op.create_index("ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL"))
     op.create_table(
         "system_wallets",
         sa.Column("id", sa.String(length=32), nullable=False, comment="the sealed file's wallet id"),
@@ -125,9 +119,7 @@ def upgrade() -> None:
         "users",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
-        sa.Column(
-            "password_hash", sa.String(length=200), nullable=True, comment="argon2id; null: API keys only"
-        ),
+        sa.Column("password_hash", sa.String(length=200), nullable=True, comment="argon2id; null: API keys only"),
         sa.Column("role", sa.String(length=16), server_default="user", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("role IN ('user', 'operator', 'admin')", name=op.f("users_role_is_known")),
@@ -140,9 +132,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("user_id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
-        sa.Column(
-            "key_hash", sa.LargeBinary(length=32), nullable=False, comment="SHA-256 of 32 random bytes"
-        ),
+        sa.Column("key_hash", sa.LargeBinary(length=32), nullable=False, comment="SHA-256 of 32 random bytes"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_api_keys_user_id_users")),
@@ -166,9 +156,7 @@ def upgrade() -> None:
         sa.Column("network_id", sa.String(length=32), nullable=False),
         sa.Column("height", sa.BigInteger(), nullable=False),
         sa.Column("hash", sa.String(length=128), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["network_id"], ["networks.id"], name=op.f("fk_chain_blocks_network_id_networks")
-        ),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_chain_blocks_network_id_networks")),
         sa.PrimaryKeyConstraint("network_id", "height", name=op.f("pk_chain_blocks")),
     )
     op.create_table(
@@ -197,16 +185,12 @@ def upgrade() -> None:
         sa.Column("role", sa.String(length=8), nullable=False, comment="free | house | user | trade"),
         sa.Column("user_id", sa.String(length=32), nullable=True),
         sa.Column("trade_id", sa.String(length=32), nullable=True),
-        sa.Column(
-            "next_nonce", sa.BigInteger(), nullable=True, comment="null until the first transfer from here"
-        ),
+        sa.Column("next_nonce", sa.BigInteger(), nullable=True, comment="null until the first transfer from here"),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
             "(role = 'user') <= (user_id IS NOT NULL)", name=op.f("system_addresses_users_have_an_owner")
         ),
-        sa.CheckConstraint(
-            "role IN ('free', 'house', 'user', 'trade')", name=op.f("system_addresses_role_is_known")
-        ),
+        sa.CheckConstraint("role IN ('free', 'house', 'user', 'trade')", name=op.f("system_addresses_role_is_known")),
         sa.ForeignKeyConstraint(
             ["network_id"], ["networks.id"], name=op.f("fk_system_addresses_network_id_networks")
         ),
@@ -375,9 +359,7 @@ def upgrade() -> None:
             ["user_bank_data.id"],
             name=op.f("fk_instant_trades_bank_data_id_user_bank_data"),
         ),
-        sa.ForeignKeyConstraint(
-            ["network_id"], ["networks.id"], name=op.f("fk_instant_trades_network_id_networks")
-        ),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_instant_trades_network_id_networks")),
         sa.ForeignKeyConstraint(["quote_id"], ["quotes.id"], name=op.f("fk_instant_trades_quote_id_quotes")),
         sa.ForeignKeyConstraint(
             ["source_address_id"],
@@ -419,9 +401,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("transaction_id", "account_id", name=op.f("pk_ledger_postings")),
     )
-    op.create_index(
-        "ix_ledger_postings_account", "ledger_postings", ["account_id", "transaction_id"], unique=False
-    )
+    op.create_index("ix_ledger_postings_account", "ledger_postings", ["account_id", "transaction_id"], unique=False)
     op.create_table(
         "deposit_returns",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -482,16 +462,12 @@ def upgrade() -> None:
             ["address_id"], ["system_addresses.id"], name=op.f("fk_deposits_address_id_system_addresses")
         ),
         sa.ForeignKeyConstraint(["asset_id"], ["assets.id"], name=op.f("fk_deposits_asset_id_assets")),
-        sa.ForeignKeyConstraint(
-            ["network_id"], ["networks.id"], name=op.f("fk_deposits_network_id_networks")
-        ),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_deposits_network_id_networks")),
         sa.ForeignKeyConstraint(
             ["trade_id"], ["instant_trades.id"], name=op.f("fk_deposits_trade_id_instant_trades")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deposits")),
-        sa.UniqueConstraint(
-            "network_id", "txid", "log_index", name=op.f("uq_deposits_network_id_txid_log_index")
-        ),
+        sa.UniqueConstraint("network_id", "txid", "log_index", name=op.f("uq_deposits_network_id_txid_log_index")),
     )
     op.create_index("ix_deposits_trade", "deposits", ["trade_id"], unique=False)
     op.create_index(
@@ -539,16 +515,12 @@ def upgrade() -> None:
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "status = 'created' OR submitted_at IS NOT NULL", name=op.f("payouts_sent_ones_say_when")
-        ),
+        sa.CheckConstraint("status = 'created' OR submitted_at IS NOT NULL", name=op.f("payouts_sent_ones_say_when")),
         sa.CheckConstraint("amount_centavos > 0", name=op.f("payouts_amount_is_positive")),
         sa.ForeignKeyConstraint(
             ["bank_data_id"], ["user_bank_data.id"], name=op.f("fk_payouts_bank_data_id_user_bank_data")
         ),
-        sa.ForeignKeyConstraint(
-            ["trade_id"], ["instant_trades.id"], name=op.f("fk_payouts_trade_id_instant_trades")
-        ),
+        sa.ForeignKeyConstraint(["trade_id"], ["instant_trades.id"], name=op.f("fk_payouts_trade_id_instant_trades")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_payouts")),
         sa.UniqueConstraint("trade_id", name=op.f("uq_payouts_trade_id")),
     )
@@ -622,9 +594,7 @@ def upgrade() -> None:
             name=op.f("transfer_transactions_purpose_is_known"),
         ),
         sa.CheckConstraint("amount_units > 0", name=op.f("transfer_transactions_amount_is_positive")),
-        sa.ForeignKeyConstraint(
-            ["asset_id"], ["assets.id"], name=op.f("fk_transfer_transactions_asset_id_assets")
-        ),
+        sa.ForeignKeyConstraint(["asset_id"], ["assets.id"], name=op.f("fk_transfer_transactions_asset_id_assets")),
         sa.ForeignKeyConstraint(
             ["from_address_id"],
             ["system_addresses.id"],
@@ -674,9 +644,7 @@ def upgrade() -> None:
         sa.Column("claimed_state", sa.String(length=16), nullable=False),
         sa.Column("body_sealed", sa.LargeBinary(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["payout_key"], ["payouts.key"], name=op.f("fk_webhook_events_payout_key_payouts")
-        ),
+        sa.ForeignKeyConstraint(["payout_key"], ["payouts.key"], name=op.f("fk_webhook_events_payout_key_payouts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_events")),
         sa.UniqueConstraint("provider", "event_id", name=op.f("uq_webhook_events_provider_event_id")),
     )

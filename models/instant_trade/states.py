@@ -44,9 +44,7 @@ NEXT: dict[TradeStatus, frozenset[TradeStatus]] = {
     ),
     _S.PAYING_OUT: frozenset({_S.COMPLETED, _S.REFUNDING, _S.NEEDS_REVIEW}),
     _S.REFUNDING: frozenset({_S.REFUNDED, _S.NEEDS_REVIEW}),
-    _S.NEEDS_REVIEW: frozenset(
-        {_S.CONFIRMING, _S.PAYING_OUT, _S.COMPLETED, _S.REFUNDING, _S.REFUNDED, _S.CANCELLED}
-    ),
+    _S.NEEDS_REVIEW: frozenset({_S.PAYING_OUT, _S.COMPLETED, _S.REFUNDING, _S.REFUNDED, _S.CANCELLED}),
     _S.COMPLETED: frozenset({_S.NEEDS_REVIEW}),
     _S.CANCELLED: frozenset(),
     _S.EXPIRED: frozenset(),

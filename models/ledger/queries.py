@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pydantic.dataclasses import dataclass
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ledger.chart import Account
@@ -72,8 +72,4 @@ async def postings_of(conn: AsyncConnection, references: Iterable[str]) -> list[
         .where(ledger_transactions.c.reference.in_(list(references)))
         .order_by(ledger_transactions.c.id, ledger_postings.c.account_id)
     )
-    return [_view(row) for row in (await conn.execute(statement)).all()]
-
-
-def _view(row: Row[tuple[object, ...]]) -> PostingView:
-    return PostingView(row.key, row.kind, row.reference, row.asset_id, row.purpose, row.owner, row.amount)
+    return [PostingView(*row) for row in (await conn.execute(statement)).tuples()]

@@ -43,9 +43,7 @@ transfer_transactions = Table(
     timestamp("updated_at"),
     CheckConstraint("amount_units > 0", name="amount_is_positive"),
     CheckConstraint("purpose IN ('custody', 'gas', 'refund', 'return')", name="purpose_is_known"),
-    CheckConstraint(
-        "(status IN ('intended', 'rejected')) OR nonce IS NOT NULL", name="signed_ones_have_a_nonce"
-    ),
+    CheckConstraint("(status IN ('intended', 'rejected')) OR nonce IS NOT NULL", name="signed_ones_have_a_nonce"),
     Index("uq_transfer_transactions_nonce", "from_address_id", "nonce", unique=True),
     Index(
         "ix_transfer_transactions_in_flight",

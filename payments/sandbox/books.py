@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from payments.sandbox.moods import BEFORE_ACCEPTING, Mood, Moods, parse_moods
 
 ISPB = "99999004"
 BANK_TIME = ZoneInfo("America/Sao_Paulo")
+ALPHANUMERIC = string.ascii_letters + string.digits
 DUE_AT_ONCE = 200
 LETTER_COPIES = 3
 LATE_LETTER_SECONDS = 0.3
@@ -65,7 +67,10 @@ CREATE TABLE IF NOT EXISTS letters (
 CREATE INDEX IF NOT EXISTS letters_due ON letters (due) WHERE copies > 0;
 CREATE TABLE IF NOT EXISTS spent_moods (key TEXT, mood TEXT, PRIMARY KEY (key, mood));
 CREATE TABLE IF NOT EXISTS standing_moods (
-    id INTEGER PRIMARY KEY CHECK (id = 1), moods TEXT NOT NULL, remaining INTEGER NOT NULL, dark INTEGER NOT NULL
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    moods TEXT NOT NULL,
+    remaining INTEGER NOT NULL,
+    dark INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO standing_moods VALUES (1, '', 0, 0);
 """
@@ -81,18 +86,19 @@ class Payout:
 
     number: int
     key: str
-    content: str
+    content: dict[str, str]
     amount_centavos: int
-    moods: str
+    moods: Moods
     state: str
     end_to_end_id: str | None
     reason: str | None
     created_at: float
     due: float | None
 
-    @property
-    def has(self) -> Moods:
-        return parse_moods(self.moods.split())
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> Self:
+        number, key, content, amount, moods, *rest = row
+        return cls(number, key, json.loads(content), amount, parse_moods(moods.split()), *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +147,15 @@ class Books:
 
     def find(self, key: str) -> Payout | None:
         row = self._db.execute("SELECT * FROM payouts WHERE key = ?", (key,)).fetchone()
-        return Payout(*row) if row else None
+        return Payout.of(row) if row else None
 
     def payouts(self, limit: int) -> list[Payout]:
         rows = self._db.execute("SELECT * FROM payouts ORDER BY number LIMIT ?", (limit,))
-        return [Payout(*row) for row in rows]
+        return [Payout.of(row) for row in rows]
 
     def balance(self) -> tuple[int, int]:
         """What is there, and the part of it that payouts in processing have not claimed."""
-        balance, reserved = self._db.execute(
-            "SELECT balance_centavos, reserved_centavos FROM account"
-        ).fetchone()
+        balance, reserved = self._db.execute("SELECT balance_centavos, reserved_centavos FROM account").fetchone()
         return balance, balance - reserved
 
     def statement(self, day: date) -> list[Line]:
@@ -163,9 +167,7 @@ class Books:
         )
         return [Line(*row) for row in rows]
 
-    def accept(
-        self, key: str, content: Mapping[str, str], moods: Moods, *, now: float, settle_at: float
-    ) -> Payout:
+    def accept(self, key: str, content: Mapping[str, str], moods: Moods, *, now: float, settle_at: float) -> Payout:
         """Record a payout and reserve its amount.
 
         :raises InsufficientBalance: the rest of the account is smaller than the amount.
@@ -175,20 +177,17 @@ class Books:
             raise InsufficientBalance
         with self._db:
             self._db.execute("UPDATE account SET reserved_centavos = reserved_centavos + ?", (amount,))
-            return self._record(key, content, moods, "processing", now=now, due=settle_at)
+            return self._record(key, content, moods, ("processing", None), now, settle_at)
 
-    def refuse(
-        self, key: str, content: Mapping[str, str], moods: Moods, *, reason: str, now: float
-    ) -> Payout:
+    def refuse(self, key: str, content: Mapping[str, str], moods: Moods, *, reason: str, now: float) -> Payout:
+        """Record a payout that will never be: the refusal has to outlive this answer."""
         with self._db:
-            return self._record(key, content, moods, "refused", reason=reason, now=now)
+            return self._record(key, content, moods, ("refused", reason), now, None)
 
     def advance(self, now: float) -> None:
         """Settle, reject or return every payout whose time has come."""
-        rows = self._db.execute(
-            "SELECT * FROM payouts WHERE due <= ? ORDER BY due LIMIT ?", (now, DUE_AT_ONCE)
-        )
-        due = [Payout(*row) for row in rows]
+        rows = self._db.execute("SELECT * FROM payouts WHERE due <= ? ORDER BY due LIMIT ?", (now, DUE_AT_ONCE))
+        due = [Payout.of(row) for row in rows]
         if not due:
             return
         with self._db:
@@ -273,30 +272,20 @@ class Books:
         key: str,
         content: Mapping[str, str],
         moods: Moods,
-        state: str,
-        *,
+        state_and_reason: tuple[str, str | None],
         now: float,
-        due: float | None = None,
-        reason: str | None = None,
+        due: float | None,
     ) -> Payout:
+        amount = int(content["amount_centavos"])
         row = self._db.execute(
             "INSERT INTO payouts (key, content, amount_centavos, moods, state, reason, created_at, due)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-            (
-                key,
-                json.dumps(content),
-                int(content["amount_centavos"]),
-                " ".join(sorted(moods)),
-                state,
-                reason,
-                now,
-                due,
-            ),
+            (key, json.dumps(content), amount, " ".join(sorted(moods)), *state_and_reason, now, due),
         ).fetchone()
-        return Payout(*row)
+        return Payout.of(row)
 
     def _settle(self, payout: Payout, now: float) -> None:
-        moods = payout.has
+        moods = payout.moods
         amount = payout.amount_centavos
         self._db.execute("UPDATE account SET reserved_centavos = reserved_centavos - ?", (amount,))
         if Mood.REJECTED in moods:
@@ -329,7 +318,7 @@ class Books:
             "UPDATE payouts SET state = ?, end_to_end_id = ?, reason = ?, due = ? WHERE key = ? RETURNING *",
             (state, end_to_end_id, reason, due, payout.key),
         ).fetchone()
-        return Payout(*row)
+        return Payout.of(row)
 
     def _book(self, payout: Payout, kind: str, end_to_end_id: str, amount: int, now: float) -> None:
         self._db.execute(
@@ -339,7 +328,7 @@ class Books:
         self._db.execute("UPDATE account SET balance_centavos = balance_centavos + ?", (amount,))
 
     def _write(self, payout: Payout, now: float, *, delay: float = 0) -> None:
-        moods = payout.has
+        moods = payout.moods
         event = f"payout.{payout.state}"
         body = {
             "type": event,
@@ -364,4 +353,5 @@ class Books:
 def _spi_id(kind: str, now: float) -> str:
     """An endToEndId (``E``) or return id (``D``): kind, ISPB, minute in UTC, 11 alphanumerics."""
     minute = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d%H%M")
-    return f"{kind}{ISPB}{minute}{''.join(secrets.choice(string.ascii_letters + string.digits) for _ in range(11))}"
+    unique = "".join(secrets.choice(ALPHANUMERIC) for _ in range(11))
+    return f"{kind}{ISPB}{minute}{unique}"

@@ -33,7 +33,10 @@ class Courier:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client, asyncio.TaskGroup() as tasks:
+        async with (
+            httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
             while True:
                 for letter in self._books.letters_due(time.time(), LETTERS_AT_ONCE):
                     if letter.id not in self._out:

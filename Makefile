@@ -1,0 +1,59 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check fmt crash-matrix map bench-otc-sell openapi clean anvil
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+WORKERS ?= 2
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv: $(INSTALLED) ## Make the virtual environment with everything in it
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.11"; exit 1; }
+	@echo "installing Python packages into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ .venv
+
+demo: $(INSTALLED) ## Start everything and show a sale, a payout and a refund
+	@$(BIN)/liquida demo
+
+up: $(INSTALLED) ## Start the whole system on this machine; Ctrl-C stops it
+	@$(BIN)/liquida up
+
+test: check anvil ## Check the code, then run all tests on real parts
+	@$(BIN)/pytest -n $(WORKERS)
+
+check: $(INSTALLED) ## Format, lint, types and import contracts
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+fmt: $(INSTALLED) ## Format the code and repair what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+crash-matrix: $(INSTALLED) anvil ## Kill every part at every step of a trade and compare all the books
+	@$(BIN)/pytest -m chaos tests/chaos
+
+map: $(INSTALLED) ## Write docs/map.md: which files speak of which noun
+	@$(BIN)/liquida map
+
+bench-otc-sell: $(INSTALLED) anvil ## Trades per second against no-op workflows on the same server
+	@$(BIN)/python -m bench.otc_sell
+
+openapi: $(INSTALLED) ## Write docs/openapi.json
+	@$(BIN)/liquida openapi
+
+clean: ## Remove the virtual environment and caches; the state in .liquida stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+anvil: $(INSTALLED)
+	@$(BIN)/python -m liquida.stack.evm_node .liquida

@@ -1,0 +1,121 @@
+"""Deposits as blocks come, go and become final."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.deposit.tables import chain_blocks, deposits
+from models.deposit.types import BlockMark, Found
+from models.instant_trade.advance import receive
+from models.instant_trade.writes import workflow_id
+from models.ledger.chart import Purpose, available, custody, house
+from models.ledger.post import post
+from models.ledger.types import Kind, move
+from models.outbox import look, put
+from models.wallet.allocate import AddressRole
+from models.wallet.tables import system_addresses
+
+KEPT_BLOCKS = 512
+"""How far back a reorg can be recognised by hash."""
+
+
+async def rewind(conn: AsyncConnection, network_id: str, height: int) -> int:
+    """A reorg: forget the blocks above ``height``; deposits in them are orphaned until seen again. How many were."""
+    await conn.execute(
+        delete(chain_blocks).where(chain_blocks.c.network_id == network_id, chain_blocks.c.height > height)
+    )
+    d = deposits.c
+    orphaned = await conn.execute(
+        update(deposits)
+        .where(d.network_id == network_id, d.status == "seen", d.block_height > height)
+        .values(status="orphaned")
+        .returning(d.trade_id)
+    )
+    trades = [row.trade_id for row in orphaned]
+    await _tell(conn, trades)
+    return len(trades)
+
+
+async def record(conn: AsyncConnection, network_id: str, blocks: Iterable[BlockMark], found: Iterable[Found]) -> None:
+    """Write blocks read and deposits found in them, and move the cursor, in one transaction."""
+    trades: list[str | None] = []
+    for deposit in found:
+        place = {
+            "status": "seen",
+            "block_height": deposit.block_height,
+            "block_hash": deposit.block_hash,
+            "block_time": deposit.block_time,
+        }
+        again = (
+            insert(deposits)
+            .values(**{**asdict(deposit), **place}, network_id=network_id)
+            .on_conflict_do_update(
+                index_elements=["network_id", "txid", "log_index"],
+                set_=place,
+                where=deposits.c.status != "final",
+            )
+        )
+        await conn.execute(again)
+        trades.append(deposit.trade_id)
+    for block in blocks:
+        row = {"network_id": network_id, "height": block.height, "hash": block.hash}
+        await conn.execute(
+            insert(chain_blocks)
+            .values(row)
+            .on_conflict_do_update(index_elements=["network_id", "height"], set_={"hash": block.hash})
+        )
+    newest = select(func.max(chain_blocks.c.height)).where(chain_blocks.c.network_id == network_id).scalar_subquery()
+    old = chain_blocks.c.height < newest - KEPT_BLOCKS
+    await conn.execute(delete(chain_blocks).where(chain_blocks.c.network_id == network_id, old))
+    await _tell(conn, trades)
+
+
+async def final_ids(conn: AsyncConnection, network_id: str, *, height: int) -> list[int]:
+    """Deposits not booked yet whose block is at or below ``height``."""
+    d = deposits.c
+    statement = (
+        select(d.id).where(d.network_id == network_id, d.status == "seen", d.block_height <= height).order_by(d.id)
+    )
+    return list((await conn.execute(statement)).scalars())
+
+
+async def book(conn: AsyncConnection, deposit_id: int) -> None:
+    """Book one final deposit, once, to whom its address belongs."""
+    d, a = deposits.c, system_addresses.c
+    statement = (
+        select(deposits, a.role, a.user_id)
+        .join(system_addresses, a.id == d.address_id)
+        .where(d.id == deposit_id, d.status == "seen")
+        .with_for_update(of=deposits)
+    )
+    row = (await conn.execute(statement)).first()
+    if row is None:
+        return
+    if row.role == AddressRole.TRADE:
+        booked_to = await receive(
+            conn,
+            row.trade_id,
+            row.amount_units,
+            asset_id=row.asset_id,
+            block_time=row.block_time,
+            deposit_id=deposit_id,
+        )
+    else:
+        target = {
+            AddressRole.USER: available(row.user_id, row.asset_id),
+            AddressRole.HOUSE: house(Purpose.DESK, row.asset_id),
+        }.get(row.role, house(Purpose.SUSPENSE, row.asset_id))
+        coins = custody(row.network_id, row.asset_id)
+        key = f"deposit/{deposit_id}"
+        await post(conn, move(key, Kind.DEPOSIT, key, coins, target, row.amount_units))
+        booked_to = Purpose(target.purpose)
+    await conn.execute(
+        update(deposits).where(d.id == deposit_id).values(status="final", booked_to=booked_to, final_at=func.now())
+    )
+
+
+async def _tell(conn: AsyncConnection, trades: Iterable[str | None]) -> None:
+    await put(conn, *(look(workflow_id(trade_id)) for trade_id in sorted({t for t in trades if t})))

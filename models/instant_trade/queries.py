@@ -1,0 +1,142 @@
+"""Reads of instant trades."""
+
+from datetime import datetime
+
+from pydantic.dataclasses import dataclass
+from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.deposit.tables import deposits
+from models.errors import NotFound
+from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
+from models.instant_trade.types import Facts, HistoryEntry, Lock, Trade
+from models.network.tables import assets
+from models.payout.tables import payouts
+from models.transfer.tables import transfer_transactions
+from models.transfer.types import TransferPurpose
+from models.wallet.tables import system_addresses
+
+_T = instant_trades.c
+_X = transfer_transactions.c
+
+
+def _trades() -> Select[tuple[object, ...]]:
+    own = [column for column in instant_trades.columns if column.name in Trade.__dataclass_fields__]
+    return (
+        select(
+            *own,
+            assets.c.decimals.label("asset_decimals"),
+            system_addresses.c.address.label("source_address"),
+        )
+        .join(assets, assets.c.id == _T.asset_id)
+        .join(system_addresses, system_addresses.c.id == _T.source_address_id)
+    )
+
+
+async def trade(conn: AsyncConnection, trade_id: str, *, user_id: str | None = None, lock: bool = False) -> Trade:
+    """One trade; with ``user_id``, only if it is that user's; with ``lock``, its row is ours.
+
+    :raises NotFound: none, or somebody else's: the two look the same from outside.
+    """
+    statement = _trades().where(_T.id == trade_id)
+    if user_id is not None:
+        statement = statement.where(_T.user_id == user_id)
+    if lock:
+        statement = statement.with_for_update(of=instant_trades)
+    row = (await conn.execute(statement)).first()
+    if row is None:
+        raise NotFound("there is no such trade", field="trade_id")
+    return Trade(**row._mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``next_cursor``: pass it back for the trades that follow; None at the end."""
+
+    trades: list[Trade]
+    next_cursor: tuple[datetime, str] | None
+
+
+async def trades_of(conn: AsyncConnection, user_id: str, *, limit: int, cursor: tuple[datetime, str] | None) -> Page:
+    """A user's trades, newest first."""
+    statement = _trades().where(_T.user_id == user_id).order_by(_T.created_at.desc(), _T.id.desc())
+    if cursor is not None:
+        statement = statement.where(tuple_(_T.created_at, _T.id) < tuple_(*cursor))
+    found = [Trade(**row._mapping) for row in await conn.execute(statement.limit(limit + 1))]
+    page, more = found[:limit], len(found) > limit
+    return Page(page, (page[-1].created_at, page[-1].id) if more else None)
+
+
+async def facts(conn: AsyncConnection, trade: Trade) -> Facts:
+    """All that :func:`models.instant_trade.rules.decide` wants to know, in one statement."""
+    window = (
+        select(trade_locks.c.expires_at)
+        .where(trade_locks.c.trade_id == trade.id, trade_locks.c.kind == Lock.DEPOSIT_WINDOW)
+        .scalar_subquery()
+    )
+    in_time = and_(
+        deposits.c.trade_id == trade.id,
+        deposits.c.asset_id == trade.asset_id,
+        deposits.c.block_time <= window,
+        deposits.c.status != "orphaned",
+    )
+    funding = select(_X.status).where(_X.trade_id == trade.id, _X.purpose == TransferPurpose.CUSTODY)
+    refunds = and_(_X.trade_id == trade.id, _X.purpose == TransferPurpose.REFUND)
+    latest = select(_X.status).where(refunds).order_by(_X.created_at.desc(), _X.key.desc()).limit(1)
+    total = func.coalesce(func.sum(deposits.c.amount_units), 0)
+    locks = select(func.jsonb_object_agg(trade_locks.c.kind, trade_locks.c.expires_at)).where(
+        trade_locks.c.trade_id == trade.id, trade_locks.c.released_at.is_(None)
+    )
+    statement = select(
+        select(total).where(in_time).scalar_subquery().label("seen_units"),
+        select(total).where(in_time, deposits.c.status == "seen").scalar_subquery().label("pending_units"),
+        funding.scalar_subquery().label("funding"),
+        latest.scalar_subquery().label("refund"),
+        select(func.count()).where(refunds).scalar_subquery().label("refunds"),
+        select(payouts.c.status).where(payouts.c.trade_id == trade.id).scalar_subquery().label("payout"),
+        func.coalesce(locks.scalar_subquery(), func.jsonb_build_object()).label("locks"),
+    )
+    row = (await conn.execute(statement)).one()
+    return Facts(
+        int(row.seen_units),
+        int(row.pending_units),
+        row.funding,
+        row.refund,
+        row.refunds,
+        row.payout,
+        row.locks,
+    )
+
+
+async def history(conn: AsyncConnection, trade_id: str) -> list[HistoryEntry]:
+    """The audit log, oldest first."""
+    h = instant_trade_history.c
+    statement = (
+        select(h.version, h.old_status, h.new_status, h.reason, h.actor, h.details, h.at)
+        .where(h.trade_id == trade_id)
+        .order_by(h.version)
+    )
+    return [HistoryEntry(**row._mapping) for row in await conn.execute(statement)]
+
+
+@dataclass(frozen=True, slots=True)
+class LockView:
+    kind: Lock
+    expires_at: datetime
+    released_at: datetime | None
+
+
+async def locks(conn: AsyncConnection, trade_id: str) -> list[LockView]:
+    """Every lock the trade ever had, in the order they run out."""
+    c = trade_locks.c
+    statement = select(c.kind, c.expires_at, c.released_at).where(c.trade_id == trade_id).order_by(c.expires_at)
+    return [LockView(**row._mapping) for row in await conn.execute(statement)]
+
+
+async def outlived(conn: AsyncConnection, *, grace_seconds: float) -> list[str]:
+    """Trades that outlived a lock: none, ever. ``grace_seconds`` is the time a workflow may take to act."""
+    limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, grace_seconds)
+    statement = select(trade_locks.c.trade_id).where(
+        trade_locks.c.released_at.is_(None), or_(trade_locks.c.expires_at < limit)
+    )
+    return list((await conn.execute(statement)).scalars())

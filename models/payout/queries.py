@@ -1,0 +1,34 @@
+"""Reads of payouts."""
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.payout.tables import payouts
+from models.payout.types import Payout
+
+_P = payouts.c
+_COLUMNS = (
+    _P.key,
+    _P.trade_id,
+    _P.provider,
+    _P.amount_centavos,
+    _P.bank_data_id,
+    _P.status,
+    _P.version,
+    _P.provider_id,
+    _P.end_to_end_id,
+    _P.reason,
+    func.extract("epoch", func.clock_timestamp() - _P.submitted_at).label("silent_seconds"),
+)
+
+
+async def payout(conn: AsyncConnection, key: str, *, lock: bool = False) -> Payout | None:
+    """The payout of this key, or None; with ``lock``, its row is ours until the transaction ends."""
+    statement = select(*_COLUMNS).where(_P.key == key)
+    row = (await conn.execute(statement.with_for_update() if lock else statement)).first()
+    return None if row is None else Payout(**row._mapping)
+
+
+async def of_trade(conn: AsyncConnection, trade_id: str) -> Payout | None:
+    row = (await conn.execute(select(*_COLUMNS).where(_P.trade_id == trade_id))).first()
+    return None if row is None else Payout(**row._mapping)

@@ -1,0 +1,80 @@
+"""What a sale is worth. Each rounding names its direction and who gains.
+
+Pure arithmetic: price in BRL per unit shown, amounts in base units and centavos.
+"""
+
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
+
+from models.assets import BRL, Asset
+from models.errors import LimitExceeded, PriceUnavailable
+from models.money import EXACT, ROUNDING, units_text
+from models.quote.types import Parts, Rates
+
+BPS = 10_000
+
+
+def price_of(market: Decimal, asset: Asset) -> Decimal:
+    """The market price at the asset's price precision, rounded down: the house keeps the tail.
+
+    :raises PriceUnavailable: it rounds to nothing.
+    """
+    price = market.quantize(Decimal(1).scaleb(-asset.price_decimals), rounding=ROUND_DOWN, context=ROUNDING)
+    if price <= 0:
+        raise PriceUnavailable(f"the market price of {asset.symbol} is not usable now")
+    return price
+
+
+def gross(units: int, price: Decimal, decimals: int) -> int:
+    """Centavos for ``units`` of an asset with ``decimals``, rounded down: the house gains less than one."""
+    exact = ROUNDING.multiply(EXACT.scaleb(Decimal(units), BRL.decimals - decimals), price)
+    return int(exact.to_integral_value(rounding=ROUND_FLOOR))
+
+
+def share(centavos: int, bps: int) -> int:
+    """Basis points of ``centavos``, rounded up: the house gains less than a centavo."""
+    return -(-centavos * bps // BPS)
+
+
+def sell_amount(units: int, price: Decimal, asset: Asset, rates: Rates) -> Parts:
+    """The user names the crypto; everything else follows.
+
+    :raises LimitExceeded: the user would receive less or more than the limits.
+    """
+    value = gross(units, price, asset.decimals)
+    spread = share(value, rates.spread_bps)
+    network_fee = share(value, rates.network_fee_bps)
+    return _checked(Parts(units, value, spread, network_fee, value - spread - network_fee), rates, "amount")
+
+
+def sell_for(receive_centavos: int, price: Decimal, asset: Asset, rates: Rates) -> Parts:
+    """The user names the reais and gets exactly those; the crypto is the least that pays for them.
+
+    Base units are rounded up, and what that brings beyond the fees goes to the spread.
+    :raises LimitExceeded: outside the limits.
+    """
+    _check_limits(receive_centavos, rates, "receive")
+    keep = BPS - rates.spread_bps - rates.network_fee_bps
+    value = -(-receive_centavos * BPS // keep)
+    while value - share(value, rates.spread_bps) - share(value, rates.network_fee_bps) < receive_centavos:
+        value += 1
+    per_centavo = ROUNDING.divide(Decimal(10) ** asset.decimals, price * 10**BRL.decimals)
+    units = int(ROUNDING.multiply(Decimal(value), per_centavo).to_integral_value(rounding=ROUND_CEILING))
+    while gross(units, price, asset.decimals) < value:
+        units += 1
+    worth = gross(units, price, asset.decimals)
+    network_fee = share(worth, rates.network_fee_bps)
+    return Parts(units, worth, worth - network_fee - receive_centavos, network_fee, receive_centavos)
+
+
+def _checked(parts: Parts, rates: Rates, field: str) -> Parts:
+    _check_limits(parts.total_centavos, rates, field)
+    return parts
+
+
+def _check_limits(total_centavos: int, rates: Rates, field: str) -> None:
+    low, high = rates.trade_min_centavos, rates.trade_max_centavos
+    if not low <= total_centavos <= high:
+        raise LimitExceeded(
+            f"a trade pays between R$ {units_text(low, BRL.decimals)} and R$ {units_text(high, BRL.decimals)}",
+            field=field,
+        )

@@ -1,0 +1,31 @@
+"""New users and their keys."""
+
+import secrets
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.ids import new_id
+from models.user.queries import HASHER, key_hash
+from models.user.tables import api_keys, users
+from models.user.types import Actor, Role
+
+API_KEY_PREFIX = "lq_"
+
+
+async def add_user(
+    conn: AsyncConnection, *, email: str, role: Role = Role.USER, password: str | None = None
+) -> Actor:
+    actor = Actor(new_id(), role)
+    password_hash = None if password is None else HASHER.hash(password)
+    await conn.execute(
+        insert(users).values(id=actor.user_id, email=email.lower(), role=role, password_hash=password_hash)
+    )
+    return actor
+
+
+async def add_api_key(conn: AsyncConnection, *, user_id: str, name: str) -> str:
+    """A new key, shown this once; only its hash is kept."""
+    api_key = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    await conn.execute(insert(api_keys).values(id=new_id(), user_id=user_id, name=name, key_hash=key_hash(api_key)))
+    return api_key
