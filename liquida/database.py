@@ -13,8 +13,11 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 def engine(url: str, *, pool: int = 20) -> AsyncEngine:
-    """One per process, made inside the running loop. Never more connections than ``pool``."""
-    return create_async_engine(url, pool_size=pool, max_overflow=0, pool_pre_ping=False)
+    """One per process, made inside the running loop. Never more connections than ``pool``.
+
+    Its errors show no parameters: those may be personal.
+    """
+    return create_async_engine(url, pool_size=pool, max_overflow=0, hide_parameters=True)
 
 
 async def migrate(url: str) -> str:

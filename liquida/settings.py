@@ -85,12 +85,16 @@ class Settings(BaseSettings):
     network_fee_bps: int = Field(default=25, ge=0, le=5_000)
     trade_min_centavos: int = Field(default=1_000, ge=1)
     trade_max_centavos: int = Field(default=10_000_000, ge=1)
+    return_min_centavos: int = Field(default=500, ge=0)
+    """Coins worth less are credited to the user's balance instead of being sent back on chain."""
 
     pix_provider: Literal["sandbox"] = "sandbox"
     sandbox_url: str = "http://127.0.0.1:8090"
     sandbox_api_key: SecretStr = SecretStr("")
     sandbox_webhook_secret: SecretStr = SecretStr("")
 
+    address_pool: int = Field(default=50, ge=1)
+    """Free addresses that custody keeps derived ahead of need, per network."""
     relay_seconds: Seconds = 0.2
     watch_seconds: Seconds = 1.0
     worker_metrics_port: int | None = None

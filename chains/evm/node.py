@@ -16,7 +16,7 @@ from chains.evm import scan as scanning
 from chains.evm.address import EvmAddressFormat
 from chains.evm.rpc import Endpoints, Web3, message_of
 from chains.evm.verdict import never_taken, undecided, would_fail
-from chains.protocol import Block, Fee, Incoming, Observation, Payment, Seen, Signed, Unsigned
+from chains.protocol import Block, Fee, Incoming, Observation, Payment, Seen, Signed
 from models.errors import BroadcastUnknown, Broken, NodeUnavailable, TransferImpossible
 
 BALANCE_OF_SELECTOR = "0x70a08231"

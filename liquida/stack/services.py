@@ -18,7 +18,7 @@ from liquida.stack.process import Process, Ready
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 
 QUEUES = (SETTLEMENT, CUSTODY, CHAIN, PAYMENTS)
-WEBHOOK_PATH = "/api/v1/webhooks/pix/sandbox"
+WEBHOOK_PATH = "/webhooks/sandbox"
 READY_SECONDS = 60
 
 

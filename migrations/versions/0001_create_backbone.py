@@ -103,7 +103,7 @@ def upgrade() -> None:
     op.create_index("ix_outbox_unsent", "outbox", ["id"], unique=False, postgresql_where=sa.text("sent_at IS NULL"))
     op.create_table(
         "system_wallets",
-        sa.Column("id", sa.String(length=32), nullable=False, comment="the sealed file's wallet id"),
+        sa.Column("id", sa.String(length=64), nullable=False, comment="the sealed file's wallet id"),
         sa.Column("kind", sa.String(length=16), server_default="custodial", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_system_wallets")),
@@ -178,7 +178,7 @@ def upgrade() -> None:
     op.create_table(
         "system_addresses",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("wallet_id", sa.String(length=32), nullable=False),
+        sa.Column("wallet_id", sa.String(length=64), nullable=False),
         sa.Column("network_id", sa.String(length=32), nullable=False),
         sa.Column("address", sa.String(length=128), nullable=False),
         sa.Column("index", sa.Integer(), nullable=False, comment="the last step of the derivation path"),

@@ -19,7 +19,7 @@ from models.base import metadata, timestamp
 system_wallets = Table(
     "system_wallets",
     metadata,
-    Column("id", String(32), primary_key=True, comment="the sealed file's wallet id"),
+    Column("id", String(64), primary_key=True, comment="the sealed file's wallet id"),
     Column("kind", String(16), nullable=False, server_default="custodial"),
     timestamp("created_at"),
 )
@@ -28,7 +28,7 @@ system_addresses = Table(
     "system_addresses",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    Column("wallet_id", String(32), ForeignKey("system_wallets.id"), nullable=False),
+    Column("wallet_id", String(64), ForeignKey("system_wallets.id"), nullable=False),
     Column("network_id", String(32), ForeignKey("networks.id"), nullable=False),
     Column("address", String(128), nullable=False),
     Column("index", Integer, nullable=False, comment="the last step of the derivation path"),

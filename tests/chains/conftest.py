@@ -82,7 +82,9 @@ class Account:
     async def signs(self, payment: Payment, *, fee: Fee | None = None, nonce: int | None = None) -> Signed:
         fee = fee or await self.node.estimate_fee(payment)
         nonce = await self.node.nonce(self.address) if nonce is None else nonce
-        return self.signer.sign(self.node.build(payment, nonce=nonce, fee=fee), index=self.index)
+        return self.signer.sign(
+            self.signer.build(payment, nonce=nonce, fee=fee, chain_id=await self.node.chain_id()), index=self.index
+        )
 
     async def sends(self, payment: Payment, **options: Any) -> Signed:
         signed = await self.signs(payment, **options)

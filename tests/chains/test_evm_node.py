@@ -85,10 +85,9 @@ class TestBroadcast:
         assert (await node.observe(winner.txid)).seen is Seen.MINED
         assert (await node.observe(loser.txid)).seen is Seen.UNSEEN
 
-    async def test_is_impossible_with_another_chains_id(self, anvil, node, connect, account, stranger):
-        foreign = connect(anvil.url, chain_id=1)
+    async def test_is_impossible_with_another_chains_id(self, node, account, stranger):
         fee = await node.estimate_fee(account.pays(stranger, 1))
-        unsigned = foreign.build(account.pays(stranger, 1), nonce=0, fee=fee)
+        unsigned = account.signer.build(account.pays(stranger, 1), nonce=0, fee=fee, chain_id=1)
         signed = account.signer.sign(unsigned, index=account.index)
 
         with pytest.raises(TransferImpossible, match="chain id"):

@@ -1,0 +1,3 @@
+from liquida.cli import main
+
+main()

@@ -1,0 +1,21 @@
+"""Users from the command line."""
+
+from liquida import database
+from models.errors import InvalidInput
+from models.user import writes
+from models.user.types import Role
+
+
+async def add(url: str, *, email: str, role: str, password: str | None) -> tuple[str, str]:
+    """A new user and a first API key.
+
+    :raises InvalidInput: no such role.
+    """
+    if role not in set(Role):
+        raise InvalidInput(f"role must be one of: {', '.join(Role)}", field="role")
+    engine = database.engine(url, pool=1)
+    async with engine.begin() as conn:
+        actor = await writes.add_user(conn, email=email, role=Role(role), password=password)
+        key = await writes.add_api_key(conn, user_id=actor.user_id, name="first")
+    await engine.dispose()
+    return actor.user_id, key
