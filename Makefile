@@ -49,7 +49,7 @@ bench-otc-sell: $(INSTALLED) anvil ## Trades per second against no-op workflows 
 	@$(BIN)/python -m bench.otc_sell
 
 openapi: $(INSTALLED) ## Write docs/openapi.json
-	@$(BIN)/liquida openapi
+	@$(BIN)/liquida openapi > docs/openapi.json
 
 clean: ## Remove the virtual environment and caches; the state in .liquida stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist *.egg-info

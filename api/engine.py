@@ -1,6 +1,8 @@
 """The one way in which anything of ours reaches Temporal: messages from the outbox, delivered at least once."""
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +21,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from models import outbox
+from models.errors import EngineUnavailable
 from models.outbox import Message, MessageKind
 
 log = structlog.get_logger()
 QUEUE = "settlement"
+CONNECT_SECONDS_MOST = 3.0
+SULK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,39 @@ class Defaults:
 
     terms: dict[str, JsonValue]
     waits: dict[str, JsonValue]
+
+
+class LazyClient:
+    """A Temporal client that connects when it is first needed, so that the API starts and accepts without it.
+
+    Callers share one attempt; for a second after a failed one, all are refused without another.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Client]]) -> None:
+        self._connect = connect
+        self._client: Client | None = None
+        self._lock = asyncio.Lock()
+        self._refuse_until = 0.0
+
+    async def __call__(self) -> Client:
+        """:raises EngineUnavailable: no connection within three seconds."""
+        if self._client is not None:
+            return self._client
+        async with self._lock:
+            if self._client is None:
+                self._client = await self._first()
+        return self._client
+
+    async def _first(self) -> Client:
+        if time.monotonic() < self._refuse_until:
+            raise EngineUnavailable("Temporal did not answer a moment ago; try again shortly")
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_MOST):
+                return await self._connect()
+        except (RPCError, RuntimeError, OSError) as error:
+            self._refuse_until = time.monotonic() + SULK_SECONDS
+            log.warning("temporal.not_reached", error=type(error).__name__)
+            raise EngineUnavailable("Temporal does not answer; try again shortly") from error
 
 
 async def start_once(client: Client, message: Message, defaults: Defaults) -> bool:

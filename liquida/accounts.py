@@ -1,6 +1,7 @@
-"""Users from the command line."""
+"""Small errands of the command line at the database."""
 
 from liquida import database
+from liquida.checks import check_all
 from models.errors import InvalidInput
 from models.user import writes
 from models.user.types import Role
@@ -19,3 +20,12 @@ async def add(url: str, *, email: str, role: str, password: str | None) -> tuple
         key = await writes.add_api_key(conn, user_id=actor.user_id, name="first")
     await engine.dispose()
     return actor.user_id, key
+
+
+async def broken_laws(url: str) -> dict[str, list[str]]:
+    """The laws that do not hold on this database, each with the rows that break it."""
+    engine = database.engine(url, pool=1)
+    async with engine.connect() as conn:
+        broken = await check_all(conn)
+    await engine.dispose()
+    return broken

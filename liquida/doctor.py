@@ -14,6 +14,7 @@ from shutil import disk_usage
 import httpx
 from pydantic import SecretStr
 from pydantic.dataclasses import dataclass
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
@@ -52,6 +53,10 @@ class Finding:
     found: str
     remedy: str = ""
 
+    @property
+    def failed(self) -> bool:
+        return self.level is Level.FAIL
+
 
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 
@@ -62,8 +67,8 @@ async def doctor(settings: Settings) -> list[Finding]:
     return [finding for some in findings for finding in some]
 
 
-def render(findings: list[Finding]) -> Table:
-    """A table for the terminal."""
+def render(findings: list[Finding], *, console: Console | None = None) -> None:
+    """Print a table."""
     colours = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
     table = Table(title="liquida doctor", title_justify="left")
     for column in ("", "part", "found", "what to do"):
@@ -71,7 +76,7 @@ def render(findings: list[Finding]) -> Table:
     for finding in findings:
         mark = f"[{colours[finding.level]}]{finding.level.value}[/]"
         table.add_row(mark, escape(finding.name), escape(finding.found), escape(finding.remedy))
-    return table
+    (console or Console()).print(table)
 
 
 async def _bounded(check: Check, settings: Settings) -> list[Finding]:
@@ -232,7 +237,14 @@ async def _wallet(settings: Settings) -> list[Finding]:
     """Presence, mode and header only: opening it would bring the seed into this process."""
     file = settings.wallet_file
     if not file.exists():
-        return [Finding("Wallet", Level.FAIL, f"{file} is missing", "liquida up makes one for development")]
+        return [
+            Finding(
+                "Wallet",
+                Level.FAIL,
+                f"{file} is missing",
+                "liquida wallet init; liquida up makes one for development",
+            )
+        ]
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
         found = f"{file} has mode {mode:04o}: others may read it"

@@ -68,7 +68,7 @@ async def serving(
                 lambda: relay(engine, client, wiring.defaults(settings), every_seconds=settings.relay_seconds)
             )
         for queue, part in parts.items():
-            await stack.enter_async_context(_worker(client, queue, part))
+            await stack.enter_async_context(worker_for(client, queue, part))
         running = [asyncio.ensure_future(action()) for action in beside]
         stack.push_async_callback(_cancel, running)
         yield
@@ -89,11 +89,12 @@ async def run(settings: Settings, queues: Sequence[str]) -> None:
     await engine.dispose()
 
 
-def _worker(client: Client, queue: str, part: wiring.QueueParts) -> Worker:
+def worker_for(client: Client, queue: str, part: wiring.QueueParts, *, more: Sequence[type] = ()) -> Worker:
+    """One queue's worker, with the settings that every queue shares. ``more``: further workflows (benches)."""
     return Worker(
         client,
         task_queue=queue,
-        workflows=WORKFLOWS if queue == SETTLEMENT else (),
+        workflows=(*WORKFLOWS, *more) if queue == SETTLEMENT else (),
         activities=part.activities,
         interceptors=[LiquidaInterceptor()],
         workflow_runner=RUNNER,

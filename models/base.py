@@ -3,8 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Column, DateTime, MetaData, Numeric, func
+from sqlalchemy import Column, DateTime, MetaData, Numeric, func, select
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData(
@@ -34,3 +35,8 @@ class BaseUnits(TypeDecorator[int]):
 def timestamp(name: str, *, nullable: bool = False) -> Column[Any]:
     """A UTC time. Not null ones default to the transaction's own time, so rows written together agree."""
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=None if nullable else func.now())
+
+
+async def ping(conn: AsyncConnection) -> None:
+    """Ask the database for nothing but an answer."""
+    await conn.execute(select(1))

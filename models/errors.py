@@ -48,6 +48,18 @@ class Broken(LiquidaError):
     status = 500
 
 
+class EngineUnavailable(Unknown):
+    """Temporal does not answer. What was accepted stays accepted."""
+
+    type = "engine-unavailable"
+    title = "The workflow engine does not answer"
+
+
+class DatabaseUnavailable(Unknown):
+    type = "database-unavailable"
+    title = "The database does not answer"
+
+
 class InvalidInput(Refused):
     type = "invalid-input"
     title = "Invalid input"

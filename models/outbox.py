@@ -115,14 +115,21 @@ async def mark_sent(conn: AsyncConnection, ids: list[int]) -> None:
 async def postpone(conn: AsyncConnection, ids: list[int]) -> None:
     """Try these again later: 1 s, doubled each time, at most a minute."""
     if ids:
-        delay = func.least(
-            text("interval '1 minute'"), func.power(2, outbox.c.attempts) * text("interval '1 second'")
-        )
+        seconds = func.least(60, func.power(2, func.least(outbox.c.attempts, 6)))
+        delay = seconds * text("interval '1 second'")
         await conn.execute(
             update(outbox)
             .where(outbox.c.id.in_(ids))
             .values(attempts=outbox.c.attempts + 1, due_at=func.now() + delay)
         )
+
+
+async def waiting(conn: AsyncConnection) -> tuple[int, float]:
+    """How many messages are not delivered yet, and the age of the oldest in seconds."""
+    age = func.extract("epoch", func.now() - func.min(outbox.c.created_at))
+    statement = select(func.count(), func.coalesce(age, 0)).where(outbox.c.sent_at.is_(None))
+    count, seconds = (await conn.execute(statement)).one()
+    return int(count), float(seconds)
 
 
 async def forget(conn: AsyncConnection, *, older_than: timedelta) -> int:

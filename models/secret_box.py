@@ -42,7 +42,7 @@ class SecretBox:
         """:raises SealBroken: changed, moved to another row, or sealed with another key."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode()).decode()
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise SealBroken(f"the sealed value of {place} does not open with this key") from error
 
     def fingerprint(self, text: str) -> bytes:

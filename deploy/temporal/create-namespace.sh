@@ -12,19 +12,23 @@ done
 
 temporal operator namespace describe --namespace "$NAMESPACE" >/dev/null 2>&1 \
     || temporal operator namespace create --namespace "$NAMESPACE" --retention 30d
-temporal operator namespace update --namespace "$NAMESPACE" --retention 30d
 
-# A new namespace reaches every part of the server within seconds; until then attributes are refused.
+complete() {
+    temporal operator namespace update --namespace "$NAMESPACE" --retention 30d \
+        && temporal operator search-attribute create --namespace "$NAMESPACE" \
+            --name Kind --type Keyword \
+            --name Status --type Keyword \
+            --name UserId --type Keyword \
+            --name Asset --type Keyword \
+            --name Network --type Keyword \
+            --name Reference --type Keyword \
+            --name AmountCents --type Int
+}
+
+# A new namespace reaches every part of the server within seconds; until then it is "not found" there.
 tries=0
-until temporal operator search-attribute create --namespace "$NAMESPACE" \
-    --name Kind --type Keyword \
-    --name Status --type Keyword \
-    --name UserId --type Keyword \
-    --name Asset --type Keyword \
-    --name Network --type Keyword \
-    --name Reference --type Keyword \
-    --name AmountCents --type Int; do
+until said=$(complete 2>&1); do
     tries=$((tries + 1))
-    [ "$tries" -lt 30 ] || { echo "the search attributes cannot be created" >&2; exit 1; }
+    [ "$tries" -lt 30 ] || { echo "the namespace cannot be completed: $said" >&2; exit 1; }
     sleep 2
 done

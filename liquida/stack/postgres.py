@@ -63,7 +63,8 @@ class Postgres:
 
     @property
     def address(self) -> str:
-        return self.url()
+        """As ``psql`` takes it."""
+        return self.url().replace("+asyncpg", "")
 
     def url(self, database: str = DATABASE, *, user: str = ROLE) -> str:
         """A SQLAlchemy address over asyncpg."""

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -130,12 +131,7 @@ class Process:
 
     async def stop_leftover(self) -> None:
         """Stop the child that an earlier run of us, killed before it could tidy up, left behind."""
-        leftover = _remembered(self._run_file)
-        if leftover is not None:
-            with suppress(psutil.NoSuchProcess):
-                leftover.send_signal(self._stop_with)
-                await asyncio.to_thread(_wait_or_kill, leftover, self._stop_seconds)
-        self._run_file.unlink(missing_ok=True)
+        await asyncio.to_thread(_stop_leftover, self._run_file)
 
     def last_words(self) -> str:
         """The last line of the log, for an error message; empty when it wrote none."""
@@ -147,7 +143,8 @@ class Process:
     def _remember(self) -> None:
         with suppress(psutil.NoSuchProcess):
             born = psutil.Process(self.pid).create_time()
-            self._run_file.write_text(json.dumps({"pid": self.pid, "born": born}))
+            note = {"pid": self.pid, "born": born, "stop_with": self._stop_with, "stop_seconds": self._stop_seconds}
+            self._run_file.write_text(json.dumps(note))
 
     async def _wait_until(self, ready: Ready, ready_seconds: float) -> None:
         deadline = time.monotonic() + ready_seconds
@@ -176,20 +173,42 @@ def process_of(pid: int, born: float) -> psutil.Process | None:
 
 def is_ours(state_dir: Path, name: str) -> bool:
     """Whether the stack of ``state_dir`` has the program ``name`` running now."""
-    return _remembered(state_dir / "run" / f"{name}.json") is not None
+    note = _note(state_dir / "run" / f"{name}.json")
+    return note is not None and process_of(note.pid, note.born) is not None
 
 
-def _remembered(run_file: Path) -> psutil.Process | None:
+async def stop_leftovers(state_dir: Path) -> None:
+    """Stop every child that a killed run left behind in this state directory, all at once."""
+    notes = sorted((state_dir / "run").glob("*.json"))
+    await asyncio.gather(*(asyncio.to_thread(_stop_leftover, note) for note in notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What a run file says of its child."""
+
+    pid: int
+    born: float
+    stop_with: int
+    stop_seconds: float
+
+
+def _note(run_file: Path) -> _Note | None:
     try:
-        noted = json.loads(run_file.read_text())
-        return process_of(int(noted["pid"]), float(noted["born"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return _Note(**json.loads(run_file.read_text()))
+    except (OSError, ValueError, TypeError):
         return None
 
 
-def _wait_or_kill(process: psutil.Process, seconds: float) -> None:
-    try:
-        process.wait(seconds)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _stop_leftover(run_file: Path) -> None:
+    note = _note(run_file)
+    leftover = None if note is None else process_of(note.pid, note.born)
+    if note is not None and leftover is not None:
+        with suppress(psutil.NoSuchProcess):
+            leftover.send_signal(note.stop_with)
+            try:
+                leftover.wait(note.stop_seconds)
+            except psutil.TimeoutExpired:
+                leftover.kill()
+                leftover.wait()
+    run_file.unlink(missing_ok=True)

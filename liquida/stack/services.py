@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from liquida.settings import Settings
 from liquida.stack.ports import LOOPBACK, require_free
 from liquida.stack.process import Process, Ready
+from models.errors import StackUnavailable
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 
 QUEUES = (SETTLEMENT, CUSTODY, CHAIN, PAYMENTS)
@@ -91,6 +92,23 @@ def api(settings: Settings, environment: Mapping[str, str]) -> Service:
         ready=lambda: answers(f"{url}/readyz"),
         port=(settings.api_port, "LIQUIDA_API_PORT"),
     )
+
+
+async def migrate(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Run ``liquida migrate`` to its end.
+
+    :raises StackUnavailable: it failed.
+    """
+    process = _python("migrate", ["liquida", "migrate"], settings.state_dir, environment)
+    process.spawn()
+    try:
+        code = await process.ended()
+    finally:
+        await process.stop()
+    if code != 0:
+        raise StackUnavailable(
+            f"liquida migrate failed (exit code {code}); its last words: {process.last_words()}; read {process.log}"
+        )
 
 
 async def answers(url: str) -> bool:

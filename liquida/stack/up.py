@@ -14,14 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from chains.keys.sealed_file import SealedFile
-from liquida.database import migrate
 from liquida.settings import Settings
 from liquida.stack import evm_node, services
 from liquida.stack.environment import environment
 from liquida.stack.evm_node import EvmNode
 from liquida.stack.lock import only_one
 from liquida.stack.postgres import Postgres
-from liquida.stack.process import Process
+from liquida.stack.process import Process, stop_leftovers
 from liquida.stack.temporal import Temporal
 from models.errors import StackUnavailable
 
@@ -83,6 +82,7 @@ class Stack:
         """
         try:
             self._held.enter_context(only_one(self.settings.state_dir.absolute()))
+            await stop_leftovers(self.settings.state_dir.absolute())
             self.environment = environment(self.settings) | self._extra
             await self._start_engines()
             await self._step("Database schema", "latest revision", self._migrate)
@@ -120,11 +120,12 @@ class Stack:
     def addresses(self) -> Table:
         """Where everything is, for a person."""
         table = Table(title="Liquida is up", title_justify="left")
-        for column in ("part", "address", "log"):
-            table.add_column(column, overflow="fold")
+        table.add_column("part")
+        table.add_column("address", overflow="fold")
         for part in reversed(self.parts):
-            table.add_row(part.name, escape(part.address), escape(_short(part.process.log)))
-        table.add_row("Temporal UI", self.environment["LIQUIDA_TEMPORAL_UI_URL"], "")
+            table.add_row(part.name, escape(part.address))
+        table.add_row("Temporal UI", self.environment["LIQUIDA_TEMPORAL_UI_URL"])
+        table.add_row("Logs", escape(_short(self.settings.state_dir.absolute() / "logs")))
         return table
 
     async def _start_engines(self) -> None:
@@ -156,7 +157,7 @@ class Stack:
         self._console.print(f"  [green]ok[/] {name:<16} {taken:5.1f} s  {escape(outcome)}", highlight=False)
 
     async def _migrate(self) -> None:
-        await migrate(self.environment["LIQUIDA_DATABASE_URL"])
+        await services.migrate(self.settings, self.environment)
 
     async def _make_wallet(self) -> None:
         """A development wallet; its words are not shown, the sealed file and its passphrase are all there is."""

@@ -33,7 +33,6 @@ TRANSITIONS = [
     {"noun": "instant_trade", "before": "refunding", "after": "refunded"},
     {"noun": "instant_trade", "before": "needs_review", "after": "cancelled"},
     {"noun": "instant_trade", "before": "needs_review", "after": "completed"},
-    {"noun": "instant_trade", "before": "needs_review", "after": "confirming"},
     {"noun": "instant_trade", "before": "needs_review", "after": "paying_out"},
     {"noun": "instant_trade", "before": "needs_review", "after": "refunded"},
     {"noun": "instant_trade", "before": "needs_review", "after": "refunding"},

@@ -1,6 +1,7 @@
 """Seal and keep where a user is paid."""
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.bank_data.tables import user_bank_data
@@ -36,7 +37,8 @@ async def add(conn: AsyncConnection, box: SecretBox, *, user_id: str, payee: Pay
             "holder_name_sealed": box.seal(payee.holder_name, place=_place(row_id, "holder_name")),
             "tax_id_sealed": box.seal(payee.holder_tax_id, place=_place(row_id, "tax_id")),
         }
-        row = (await conn.execute(insert(user_bank_data).values(values).returning(*_SHOWN))).one()
+        fresh = insert(user_bank_data).values(values).on_conflict_do_nothing().returning(*_SHOWN)
+        row = (await conn.execute(fresh)).first() or (await conn.execute(known)).one()
     return BankData(**row._mapping)
 
 

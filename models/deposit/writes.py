@@ -40,31 +40,30 @@ async def rewind(conn: AsyncConnection, network_id: str, height: int) -> int:
 
 
 async def record(conn: AsyncConnection, network_id: str, blocks: Iterable[BlockMark], found: Iterable[Found]) -> None:
-    """Write blocks read and deposits found in them, and move the cursor, in one transaction."""
+    """Write blocks read and deposits found in them, and move the cursor, in one transaction.
+
+    A deposit seen again after a reorg is all that the new block says, its amount too: the same transaction
+    may do something else in another block.
+    """
     trades: list[str | None] = []
     for deposit in found:
-        place = {
-            "status": "seen",
-            "block_height": deposit.block_height,
-            "block_hash": deposit.block_hash,
-            "block_time": deposit.block_time,
-        }
+        row = {**asdict(deposit), "network_id": network_id, "status": "seen"}
         again = (
             insert(deposits)
-            .values(**{**asdict(deposit), **place}, network_id=network_id)
+            .values(row)
             .on_conflict_do_update(
                 index_elements=["network_id", "txid", "log_index"],
-                set_=place,
+                set_=row,
                 where=deposits.c.status != "final",
             )
         )
         await conn.execute(again)
         trades.append(deposit.trade_id)
     for block in blocks:
-        row = {"network_id": network_id, "height": block.height, "hash": block.hash}
+        mark = {"network_id": network_id, "height": block.height, "hash": block.hash}
         await conn.execute(
             insert(chain_blocks)
-            .values(row)
+            .values(mark)
             .on_conflict_do_update(index_elements=["network_id", "height"], set_={"hash": block.hash})
         )
     newest = select(func.max(chain_blocks.c.height)).where(chain_blocks.c.network_id == network_id).scalar_subquery()
@@ -94,11 +93,12 @@ async def book(conn: AsyncConnection, deposit_id: int) -> None:
     row = (await conn.execute(statement)).first()
     if row is None:
         return
-    if row.role == AddressRole.TRADE:
+    if row.role == AddressRole.TRADE and row.trade_id is not None:
         booked_to = await receive(
             conn,
             row.trade_id,
             row.amount_units,
+            network_id=row.network_id,
             asset_id=row.asset_id,
             block_time=row.block_time,
             deposit_id=deposit_id,

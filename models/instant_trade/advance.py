@@ -77,14 +77,22 @@ async def operate(conn: AsyncConnection, operation: Operation, *, now: datetime)
 
 
 async def receive(
-    conn: AsyncConnection, trade_id: str, units: int, *, asset_id: str, block_time: datetime, deposit_id: int
+    conn: AsyncConnection,
+    trade_id: str,
+    units: int,
+    *,
+    network_id: str,
+    asset_id: str,
+    block_time: datetime,
+    deposit_id: int,
 ) -> Purpose:
     """Book a final deposit to a trade's address; where it was booked (``held`` or ``suspense``).
 
     In time and for an open trade it funds the trade; late, it goes back; of another asset, it waits for a person.
+    ``network_id``: where the coins are; a family shares its addresses, so it may be another than the trade's.
     """
     trade = await queries.trade(conn, trade_id, lock=True)
-    key, coins = f"deposit/{deposit_id}", custody(trade.network_id, asset_id)
+    key, coins = f"deposit/{deposit_id}", custody(network_id, asset_id)
     if asset_id != trade.asset_id:
         await post(conn, move(key, Kind.DEPOSIT, trade.id, coins, house(Purpose.SUSPENSE, asset_id), units))
         details: dict[str, JsonValue] = {"asset": asset_id, "units": str(units)}

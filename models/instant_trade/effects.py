@@ -93,7 +93,10 @@ async def intend_refund(conn: AsyncConnection, trade: Trade, facts: Facts) -> No
 
 
 async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:
-    """The coins are the desk's and the reais are owed; the payout's order is written with the debt."""
+    """The coins are the desk's and the reais are owed; the payout's order is written with the debt.
+
+    A ruling to pay out is used up by it: a PIX that comes back later asks for a ruling of its own.
+    """
     await conn.execute(insert(trade_outcomes).values(trade_id=trade.id, outcome=Outcome.PAYOUT))
     await post(conn, _sale(trade))
     await payouts.order(
@@ -105,7 +108,7 @@ async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment) -
         bank_data_id=trade.bank_data_id,
     )
     await set_lock(conn, trade.id, Lock.PAYOUT_DEADLINE, moment.now, moment.terms.payout_deadline_seconds)
-    return await write(conn, trade, held_units=trade.held_units - trade.amount_units)
+    return await write(conn, trade, held_units=trade.held_units - trade.amount_units, ruling=None)
 
 
 async def _complete(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:

@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from pydantic.dataclasses import dataclass
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import Select, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.deposit.tables import deposits
 from models.errors import NotFound
+from models.instant_trade.states import ENDED, TradeStatus
 from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
 from models.instant_trade.types import Facts, HistoryEntry, Lock, Trade
 from models.network.tables import assets
@@ -36,13 +37,14 @@ def _trades() -> Select[tuple[object, ...]]:
 async def trade(conn: AsyncConnection, trade_id: str, *, user_id: str | None = None, lock: bool = False) -> Trade:
     """One trade; with ``user_id``, only if it is that user's; with ``lock``, its row is ours.
 
+    The lock lets foreign keys through, so that a deposit can be recorded while its trade is moved.
     :raises NotFound: none, or somebody else's: the two look the same from outside.
     """
     statement = _trades().where(_T.id == trade_id)
     if user_id is not None:
         statement = statement.where(_T.user_id == user_id)
     if lock:
-        statement = statement.with_for_update(of=instant_trades)
+        statement = statement.with_for_update(of=instant_trades, key_share=True)
     row = (await conn.execute(statement)).first()
     if row is None:
         raise NotFound("there is no such trade", field="trade_id")
@@ -133,10 +135,32 @@ async def locks(conn: AsyncConnection, trade_id: str) -> list[LockView]:
     return [LockView(**row._mapping) for row in await conn.execute(statement)]
 
 
+async def open_by_status(conn: AsyncConnection) -> dict[TradeStatus, int]:
+    """How many trades are in each state that is not an end."""
+    statement = select(_T.status, func.count()).where(_T.status.not_in(ENDED)).group_by(_T.status)
+    return {TradeStatus(status): count for status, count in (await conn.execute(statement))}
+
+
+async def longest_in_review_seconds(conn: AsyncConnection) -> float:
+    """How long the trade that waits longest for an operator has waited; 0 if none does."""
+    since = (
+        select(func.max(instant_trade_history.c.at))
+        .where(
+            instant_trade_history.c.trade_id == _T.id,
+            instant_trade_history.c.new_status == TradeStatus.NEEDS_REVIEW,
+            instant_trade_history.c.old_status != TradeStatus.NEEDS_REVIEW,
+        )
+        .scalar_subquery()
+    )
+    age = func.extract("epoch", func.now() - func.min(since))
+    statement = select(func.coalesce(age, 0)).where(_T.status == TradeStatus.NEEDS_REVIEW)
+    return float((await conn.execute(statement)).scalar_one())
+
+
 async def outlived(conn: AsyncConnection, *, grace_seconds: float) -> list[str]:
     """Trades that outlived a lock: none, ever. ``grace_seconds`` is the time a workflow may take to act."""
     limit = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, grace_seconds)
     statement = select(trade_locks.c.trade_id).where(
-        trade_locks.c.released_at.is_(None), or_(trade_locks.c.expires_at < limit)
+        trade_locks.c.released_at.is_(None), trade_locks.c.expires_at < limit
     )
     return list((await conn.execute(statement)).scalars())

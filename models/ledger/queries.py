@@ -55,6 +55,13 @@ async def balances(conn: AsyncConnection) -> list[tuple[Account, int]]:
     return [(Account(row.asset_id, row.purpose, row.owner), int(row.units)) for row in rows]
 
 
+async def of_owner(conn: AsyncConnection, user_id: str) -> dict[Account, int]:
+    """A user's accounts with their balances, which the database keeps beside the postings."""
+    c = ledger_accounts.c
+    statement = select(c.asset_id, c.purpose, c.balance).where(c.owner == user_id)
+    return {Account(row.asset_id, row.purpose, user_id): row.balance for row in await conn.execute(statement)}
+
+
 async def postings_of(conn: AsyncConnection, references: Iterable[str]) -> list[PostingView]:
     """All postings that belong to the given references, oldest first."""
     statement = (
@@ -72,4 +79,4 @@ async def postings_of(conn: AsyncConnection, references: Iterable[str]) -> list[
         .where(ledger_transactions.c.reference.in_(list(references)))
         .order_by(ledger_transactions.c.id, ledger_postings.c.account_id)
     )
-    return [PostingView(*row) for row in (await conn.execute(statement)).tuples()]
+    return [PostingView(*row) for row in (await conn.execute(statement)).all()]

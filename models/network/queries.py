@@ -45,6 +45,11 @@ class Catalogue:
         return None
 
 
+async def decimals(conn: AsyncConnection) -> dict[str, int]:
+    """Decimals by asset id, of every asset that was ever traded here: old trades outlive the catalogue."""
+    return dict((await conn.execute(select(assets.c.id, assets.c.decimals))).all())
+
+
 async def catalogue(conn: AsyncConnection) -> Catalogue:
     network_rows = (await conn.execute(select(networks).where(networks.c.is_enabled))).all()
     asset_rows = (await conn.execute(select(assets).where(assets.c.is_enabled))).all()

@@ -25,7 +25,7 @@ _COLUMNS = (
 async def payout(conn: AsyncConnection, key: str, *, lock: bool = False) -> Payout | None:
     """The payout of this key, or None; with ``lock``, its row is ours until the transaction ends."""
     statement = select(*_COLUMNS).where(_P.key == key)
-    row = (await conn.execute(statement.with_for_update() if lock else statement)).first()
+    row = (await conn.execute(statement.with_for_update(key_share=True) if lock else statement)).first()
     return None if row is None else Payout(**row._mapping)
 
 

@@ -52,7 +52,7 @@ def sell_for(receive_centavos: int, price: Decimal, asset: Asset, rates: Rates) 
     Base units are rounded up, and what that brings beyond the fees goes to the spread.
     :raises LimitExceeded: outside the limits.
     """
-    _check_limits(receive_centavos, rates, "receive")
+    _check_limits(receive_centavos, rates, "receive_brl")
     keep = BPS - rates.spread_bps - rates.network_fee_bps
     value = -(-receive_centavos * BPS // keep)
     while value - share(value, rates.spread_bps) - share(value, rates.network_fee_bps) < receive_centavos:

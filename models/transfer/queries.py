@@ -24,7 +24,7 @@ async def transfer(conn: AsyncConnection, key: str, *, lock: bool = False) -> Tr
     """The transfer of this key; with ``lock``, its row is ours until the transaction ends."""
     statement = _transfers().where(_T.c.key == key)
     if lock:
-        statement = statement.with_for_update(of=_T)
+        statement = statement.with_for_update(of=_T, key_share=True)
     return Transfer(**(await conn.execute(statement)).one()._mapping)
 
 

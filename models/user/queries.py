@@ -1,5 +1,6 @@
 """Who holds this key or this password?"""
 
+import asyncio
 import hashlib
 
 from argon2 import PasswordHasher
@@ -40,7 +41,7 @@ async def by_password(conn: AsyncConnection, email: str, password: str) -> Actor
     statement = select(users.c.id, users.c.role, users.c.password_hash).where(users.c.email == email.lower())
     row = (await conn.execute(statement)).first()
     try:
-        HASHER.verify((row and row.password_hash) or _NOBODY, password)
+        await asyncio.to_thread(HASHER.verify, (row and row.password_hash) or _NOBODY, password)
     except (VerificationError, InvalidHashError):
         return None
     return None if row is None or row.password_hash is None else Actor(row.id, Role(row.role))

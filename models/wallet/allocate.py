@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import NodeUnavailable
+from models.user.tables import users
 from models.wallet.tables import system_addresses, system_wallets
 
 
@@ -136,6 +137,16 @@ async def take(
     )
     taken = [SystemAddress(**row._mapping) for row in await conn.execute(statement)]
     return next(row for row in taken if row.network_id == network_id)
+
+
+async def for_user(conn: AsyncConnection, *, user_id: str, network_id: str) -> SystemAddress:
+    """The user's own address on a network, taken at the first asking. One user's askings wait for each other.
+
+    :raises NodeUnavailable: none is free; see :func:`take`.
+    """
+    await conn.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
+    known = await of_user(conn, user_id=user_id, network_id=network_id)
+    return known or await take(conn, network_id=network_id, role=AddressRole.USER, user_id=user_id)
 
 
 async def addresses_after(conn: AsyncConnection, network_id: str, address_id: int) -> list[SystemAddress]:

@@ -1,5 +1,6 @@
 """The embedded EVM node: what its chain remembers, and how it is found."""
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class TestEvmNode:
     async def test_remembers_its_chain_over_a_restart(self, tmp_path: Path) -> None:
         async with start_anvil(tmp_path, in_memory=False) as node:
             txid = await _pay(node.address)
+            await _until_mined(node.address, txid)
             await node.stop()
 
             await node.start()
@@ -111,9 +113,13 @@ def _program(path: Path, text: str = "#!/bin/sh\n") -> Path:
     return path
 
 
-async def _until_saved(file: Path, txid: str) -> None:
-    import asyncio
+async def _until_mined(url: str, txid: str) -> None:
+    async with asyncio.timeout(10):
+        while await ask(url, "eth_getTransactionReceipt", txid) is None:
+            await asyncio.sleep(0.02)
 
+
+async def _until_saved(file: Path, txid: str) -> None:
     async with asyncio.timeout(20):
         while not file.exists() or txid not in file.read_text():
             await asyncio.sleep(0.1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from liquida.stack.ports import free_port, is_free, require_free
-from liquida.stack.process import Process, is_ours
+from liquida.stack.process import Process, is_ours, stop_leftovers
 from models.errors import StackUnavailable
 
 OBEDIENT = "import time; print('here', flush=True); time.sleep(600)"
@@ -89,11 +89,23 @@ class TestProcess:
 
         assert not left_behind.is_running
 
+    async def test_leftovers_of_a_killed_run_are_stopped_together(self, tmp_path: Path) -> None:
+        children = [Process(name, ["sleep", "60"], state_dir=tmp_path) for name in ("one", "two")]
+        for child in children:
+            child.spawn()
+
+        await stop_leftovers(tmp_path)
+
+        assert [False, False] == [child.is_running for child in children]
+        assert [] == list((tmp_path / "run").iterdir())
+
     async def test_stranger_with_a_recycled_pid_is_left_alone(self, tmp_path: Path) -> None:
         stranger = _python(OBEDIENT, tmp_path / "elsewhere")
         stranger.spawn()
         (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "child.json").write_text(f'{{"pid": {stranger.pid}, "born": 1.0}}')
+        (tmp_path / "run" / "child.json").write_text(
+            f'{{"pid": {stranger.pid}, "born": 1, "stop_with": 15, "stop_seconds": 1}}'
+        )
 
         await _python(OBEDIENT, tmp_path).stop_leftover()
 

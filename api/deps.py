@@ -1,0 +1,76 @@
+"""What the API is given by ``liquida/wiring.py``, and how a route gets hold of it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+from pydantic import SecretStr, TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from api.courier import Courier
+from api.engine import Defaults
+from api.prices import PriceFeed
+from models.assets import Family
+from models.instant_trade.types import Terms, Waits
+from models.network.queries import Catalogue
+from models.quote.types import Rates
+from models.secret_box import SecretBox
+from payments.protocol import PayoutEvent
+
+_TERMS = TypeAdapter(Terms)
+_WAITS = TypeAdapter(Waits)
+
+
+class WebhookVerifier(Protocol):
+    """:meth:`payments.protocol.PixProvider.verify_webhook` of one provider."""
+
+    def __call__(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
+        """:raises models.errors.WebhookRejected: forged, stale or malformed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the API needs from outside.
+
+    ``temporal``: gives a connected client or raises an ``Unknown`` soon; see :class:`api.engine.LazyClient`.
+    ``address_parsers``: text → the address in its one spelling, or ``InvalidAddress``.
+    ``jwt_secret``: at least 32 bytes.
+    """
+
+    engine: AsyncEngine
+    box: SecretBox
+    temporal: Callable[[], Awaitable[Client]]
+    catalogue: Catalogue
+    address_parsers: Mapping[Family, Callable[[str], str]]
+    feed: PriceFeed
+    rates: Rates
+    quote_valid_seconds: float
+    terms: Terms
+    waits: Waits
+    webhooks: Mapping[str, WebhookVerifier]
+    jwt_secret: SecretStr
+    jwt_minutes: int
+    temporal_ui_url: str
+    namespace: str
+
+    @property
+    def defaults(self) -> Defaults:
+        return Defaults(_TERMS.dump_python(self.terms, mode="json"), _WAITS.dump_python(self.waits, mode="json"))
+
+
+def services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+def courier(request: Request) -> Courier:
+    found: Courier = request.app.state.courier
+    return found
+
+
+Deps = Annotated[Services, Depends(services)]
+Post = Annotated[Courier, Depends(courier)]

@@ -1,0 +1,59 @@
+"""Prometheus metrics of the API and, read at each scrape, of the books.
+
+=====================================  ========================================================
+``liquida_requests_total``             by ``method``, ``route`` (its template) and ``status``
+``liquida_request_seconds``            histogram to the response's first byte, by ``route``
+``liquida_trades_open``                instant trades that have not ended, by ``status``
+``liquida_review_oldest_seconds``      how long the longest waiting trade in needs_review has waited
+``liquida_outbox_waiting``             messages to Temporal not delivered yet
+``liquida_outbox_oldest_seconds``      age of the oldest of them
+``liquida_database_up``                1 if the last four could be read; 0: they are of an earlier scrape
+=====================================  ========================================================
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from models import outbox
+from models.instant_trade import queries as trades
+from models.instant_trade.states import ENDED, TradeStatus
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    def __init__(self) -> None:
+        own = self._registry = CollectorRegistry()
+        self._requests = Counter("liquida_requests", "HTTP requests", ["method", "route", "status"], registry=own)
+        self._seconds = Histogram("liquida_request_seconds", "Time to first byte", ["route"], registry=own)
+        self._open = Gauge("liquida_trades_open", "Trades that have not ended", ["status"], registry=own)
+        self._review = Gauge("liquida_review_oldest_seconds", "Longest wait for an operator", registry=own)
+        self._waiting = Gauge("liquida_outbox_waiting", "Messages not delivered", registry=own)
+        self._oldest = Gauge("liquida_outbox_oldest_seconds", "Age of the oldest of them", registry=own)
+        self._database = Gauge("liquida_database_up", "Whether the books could be read", registry=own)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    async def scrape(self, engine: AsyncEngine) -> bytes:
+        """The exposition in Prometheus' text format. A database that is down hides nothing else."""
+        try:
+            await self._read_books(engine)
+        except (SQLAlchemyError, OSError):
+            self._database.set(0)
+        return generate_latest(self._registry)
+
+    async def _read_books(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as conn:
+            by_status = await trades.open_by_status(conn)
+            review = await trades.longest_in_review_seconds(conn)
+            waiting, oldest = await outbox.waiting(conn)
+        for status in TradeStatus:
+            if status not in ENDED:
+                self._open.labels(status).set(by_status.get(status, 0))
+        self._review.set(review)
+        self._waiting.set(waiting)
+        self._oldest.set(oldest)
+        self._database.set(1)

@@ -1,0 +1,88 @@
+"""What providers tell us: verified, stored, and only then answered. A webhook is a hint to look, never a fact."""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.deps import Deps, Post, Services
+from api.problems import problems
+from models.errors import NotFound, PayloadTooLarge, WebhookRejected
+from models.inbound_webhook import writes
+from models.instant_trade.writes import return_message
+from models.outbox import look, put
+from models.payout import queries as payouts
+from payments.protocol import PayoutEvent, PayoutState
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+_PLAIN = re.compile(r"[!-~]{1,100}")
+
+
+class Received(BaseModel):
+    """``new``: events that were not known before. The provider need not care."""
+
+    events: int
+    new: int
+
+
+@router.post(
+    "/{provider}",
+    response_model=Received,
+    responses=problems(NotFound, WebhookRejected, PayloadTooLarge),
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+    },
+)
+async def receive(
+    provider: Annotated[str, Path(max_length=32, examples=["sandbox"])],
+    request: Request,
+    services: Deps,
+    courier: Post,
+) -> JSONResponse:
+    """Stored before it is answered; sent again, it changes nothing. Signed by the provider over its raw bytes."""
+    if provider not in services.webhooks:
+        raise NotFound("there is no such provider")
+    body = await request.body()
+    events = services.webhooks[provider](dict(request.headers), body, now=datetime.now(UTC))
+    new, messages = 0, []
+    async with services.engine.begin() as conn:
+        for event in events:
+            if await _keep(conn, services, provider, event, body):
+                new += 1
+                messages += await _tell(conn, provider, event)
+    answer = Received(events=len(events), new=new)
+    return JSONResponse(answer.model_dump(), background=courier.soon(messages))
+
+
+async def _keep(conn: AsyncConnection, services: Services, provider: str, event: PayoutEvent, body: bytes) -> bool:
+    return await writes.keep(
+        conn,
+        services.box,
+        provider=provider,
+        event_id=_plain(event.event_id),
+        key=_plain(event.key),
+        state=event.state,
+        body=body,
+    )
+
+
+async def _tell(conn: AsyncConnection, provider: str, event: PayoutEvent) -> list[int]:
+    """Ring the bell of the payout's workflow; a payout that came back after its end starts one of its own."""
+    payout = await payouts.payout(conn, _plain(event.key))
+    if payout is None or payout.provider != provider:
+        return []
+    messages = [look(f"payout/{payout.key}")]
+    if event.state is PayoutState.RETURNED:
+        messages.append(return_message(payout.trade_id))
+    return await put(conn, *messages)
+
+
+def _plain(text: str) -> str:
+    """Providers' names as they are, or their hash where they are no names that a column takes."""
+    return text if _PLAIN.fullmatch(text) else f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"

@@ -1,0 +1,26 @@
+"""Law: a lock that ran out has moved its trade on. What a workflow may take to act on it is the grace."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+GRACE_SECONDS = 300.0
+"""A worker may have died, and its activity be tried again elsewhere; minutes mean that nobody looks."""
+
+_SQL = text("""
+SELECT format('trade %s (%s): lock %s ran out at %s', t.id, t.status, l.kind, l.expires_at)
+    FROM trade_locks AS l JOIN instant_trades AS t ON t.id = l.trade_id
+    WHERE l.released_at IS NULL AND l.expires_at < clock_timestamp() - make_interval(secs => :grace)
+UNION ALL
+SELECT format('trade %s (%s) waits without a lock', t.id, t.status)
+    FROM instant_trades AS t
+    WHERE t.status IN ('awaiting_deposit', 'transferring', 'confirming', 'paying_out', 'refunding')
+      AND NOT EXISTS (SELECT FROM trade_locks AS l WHERE l.trade_id = t.id AND l.released_at IS NULL)
+UNION ALL
+SELECT format('trade %s (%s) has ended and is locked by %s', t.id, t.status, l.kind)
+    FROM trade_locks AS l JOIN instant_trades AS t ON t.id = l.trade_id
+    WHERE l.released_at IS NULL AND t.status IN ('completed', 'cancelled', 'expired', 'refunded')
+""")
+
+
+async def violations(conn: AsyncConnection, *, grace_seconds: float = GRACE_SECONDS) -> list[str]:
+    return list((await conn.execute(_SQL, {"grace": grace_seconds})).scalars())

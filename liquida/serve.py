@@ -1,0 +1,70 @@
+"""The API process: its services from settings, and the server around the application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.app import create_app
+from api.deps import Services
+from api.engine import LazyClient
+from api.prices import CachedFeed, PriceFeed
+from chains import registry
+from liquida import database, wiring
+from liquida.prices import CcxtFeed, FixedFeed
+from liquida.settings import Settings
+from models.assets import Family
+from models.quote.types import Rates
+
+
+@asynccontextmanager
+async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Services]:
+    """What the API is given. It starts, and accepts trades, while Temporal is away."""
+    feed = CachedFeed(_market(settings), seconds=settings.durations.price_cached)
+    by_name = wiring.providers(settings)
+    yield Services(
+        engine=engine,
+        box=wiring.secret_box(settings),
+        temporal=LazyClient(lambda: wiring.connect_temporal(settings)),
+        catalogue=await wiring.catalogue(engine),
+        address_parsers={family: registry.address_format(family).parse for family in Family},
+        feed=feed,
+        rates=rates(settings),
+        quote_valid_seconds=settings.durations.quote_valid,
+        terms=wiring.terms(settings),
+        waits=wiring.waits(settings),
+        webhooks={name: provider.verify_webhook for name, provider in by_name.items()},
+        jwt_secret=settings.jwt_secret,
+        jwt_minutes=settings.jwt_minutes,
+        temporal_ui_url=settings.temporal_ui_url,
+        namespace=settings.temporal_namespace,
+    )
+    await feed.close()
+    for provider in by_name.values():
+        await provider.close()
+
+
+def _market(settings: Settings) -> PriceFeed:
+    if settings.price_feed == "ccxt":
+        return CcxtFeed(settings.price_exchange)
+    return FixedFeed(settings.fixed_prices)
+
+
+def rates(settings: Settings) -> Rates:
+    return Rates(
+        spread_bps=settings.spread_bps,
+        network_fee_bps=settings.network_fee_bps,
+        trade_min_centavos=settings.trade_min_centavos,
+        trade_max_centavos=settings.trade_max_centavos,
+        return_min_centavos=settings.return_min_centavos,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """``liquida api``: until SIGTERM or SIGINT."""
+    engine = database.engine(settings.database_url, pool=settings.database_pool)
+    async with services(settings, engine) as given:
+        config = uvicorn.Config(create_app(given), host=settings.api_host, port=settings.api_port, log_config=None)
+        await uvicorn.Server(config).serve()
+    await engine.dispose()

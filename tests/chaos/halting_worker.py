@@ -1,0 +1,92 @@
+"""``liquida worker`` that halts at one line of the product, says so, and waits to be killed or let go.
+
+``HALT_AT`` is a ``Step.at``; ``HALT_DIR`` takes the file ``reached`` and is watched for the file ``go``. Halting
+blocks the whole process, as a stopped machine would: no heartbeat, no other activity goes on meanwhile.
+"""
+
+import asyncio
+import functools
+import importlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from liquida import interceptors
+from liquida.logging import configure
+from liquida.settings import settings
+from liquida.worker import QUEUES, run
+
+HALT_DIR = Path(os.environ["HALT_DIR"])
+
+
+MATTERS: dict[str, Callable[..., bool]] = {
+    "models.deposit.writes:record": lambda _conn, _network, _blocks, found: bool(found),
+}
+"""Where only some calls are the moment meant."""
+
+
+def halt() -> None:
+    if (HALT_DIR / "reached").exists():
+        return
+    (HALT_DIR / "reached").write_text(str(os.getpid()))
+    while not (HALT_DIR / "go").exists():
+        time.sleep(0.01)
+
+
+def halting(function: Any, when: str, matters: Callable[..., bool]) -> Any:
+    @functools.wraps(function)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if when == "before" and matters(*args):
+            halt()
+        result = await function(*args, **kwargs)
+        if when == "after" and matters(*args):
+            halt()
+        return result
+
+    return wrapped
+
+
+def arm(at: str) -> None:
+    when, place = at.split(" ", 1)
+    if when in {"begin", "end"}:
+        arm_activity(when, place)
+        return
+    module_name, path = place.split(":")
+    owner: Any = importlib.import_module(module_name)
+    *outer, name = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    original = getattr(owner, name)
+    replacement = halting(original, when, MATTERS.get(place, lambda *_: True))
+    setattr(owner, name, replacement)
+    effects = importlib.import_module("models.instant_trade.effects").EFFECTS
+    for status, effect in effects.items():
+        if effect is original:
+            effects[status] = replacement
+
+
+def arm_activity(when: str, activity_type: str) -> None:
+    from temporalio import activity
+
+    original = interceptors._Activity.execute_activity
+
+    async def wrapped(self: Any, input: Any) -> Any:
+        ours = activity.info().activity_type == activity_type
+        if ours and when == "begin":
+            halt()
+        result = await original(self, input)
+        if ours and when == "end":
+            halt()
+        return result
+
+    interceptors._Activity.execute_activity = wrapped  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    if at := os.environ.get("HALT_AT"):
+        arm(at)
+    configure(level="INFO", json=True)
+    asyncio.run(run(settings(), QUEUES))
+    os._exit(0)
