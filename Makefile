@@ -40,7 +40,9 @@ fmt: $(INSTALLED) ## Format the code and repair what the linter can
 	@$(BIN)/ruff check --fix .
 
 crash-matrix: $(INSTALLED) anvil ## Kill every part at every step of a trade and compare all the books
-	@$(BIN)/pytest -m chaos tests/chaos
+	@rm -f .liquida/crash-matrix.jsonl
+	@LIQUIDA_CRASH_MATRIX=$(CURDIR)/.liquida/crash-matrix.jsonl $(BIN)/pytest -m chaos tests/chaos
+	@cat .liquida/crash-matrix.jsonl
 
 map: $(INSTALLED) ## Write docs/map.md: which files speak of which noun
 	@$(BIN)/liquida map

@@ -18,7 +18,7 @@ from api.idempotency import Once
 from api.problems import Bug, Relayed
 from api.views import read_trade, visible
 from models.errors import EngineUnavailable, IllegalTransition, LiquidaError
-from models.instant_trade.states import ENDED
+from models.instant_trade.states import ENDED, TradeStatus
 from models.instant_trade.types import Attestation, Decision, Nudge
 from models.instant_trade.writes import RETURN_WORKFLOW, workflow_id
 from models.payout import queries as payouts
@@ -30,10 +30,11 @@ PATIENCE = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``update``: its name in ``workflows/otc_sell.py``."""
+    """``update``: its name in ``workflows/otc_sell.py``. ``goal``: a trade that ended so has no need of it."""
 
     update: str
     argument: str | Attestation | Decision | Nudge
+    goal: TradeStatus | None = None
 
 
 class Accepted(BaseModel):
@@ -44,9 +45,7 @@ class Accepted(BaseModel):
     detail: str = "the outcome is not known yet: repeat the request with the same Idempotency-Key to learn it"
 
 
-async def command(
-    services: Services, caller: Actor, once: Once, trade_id: str, order: Command, *, patience: timedelta = PATIENCE
-) -> JSONResponse:
+async def command(services: Services, caller: Actor, once: Once, trade_id: str, order: Command) -> JSONResponse:
     """Carry out ``order``; the trade as it is afterwards.
 
     The key is claimed for good before anything is sent, and its answer is stored only when it is final.
@@ -63,7 +62,7 @@ async def command(
     returned = payout is not None and payout.status is PayoutStatus.RETURNED
     targets = [f"{RETURN_WORKFLOW}/{trade_id}"] if returned else []
     try:
-        done = await _send(await services.temporal(), [*targets, workflow_id(trade_id)], order, once, patience)
+        done = await _send(await services.temporal(), [*targets, workflow_id(trade_id)], order, once)
     except WorkflowUpdateFailedError as failure:
         raise _refusal(failure) from None
     except WorkflowUpdateRPCTimeoutOrCancelledError:
@@ -71,19 +70,19 @@ async def command(
         return JSONResponse(Accepted(trade_id=trade_id).model_dump(mode="json"), 202, headers=location)
     async with services.engine.begin() as conn:
         view = await read_trade(conn, trade_id, caller, services)
-        if done:
+        if done or view.status is order.goal:
             return await once.answer(conn, 200, view)
     if view.status in ENDED:
         raise IllegalTransition(f"the trade is {view.status}; it takes no more commands")
     raise EngineUnavailable("the trade's workflow has not started yet; repeat the request with the same key")
 
 
-async def _send(client: Client, targets: list[str], order: Command, once: Once, patience: timedelta) -> bool:
+async def _send(client: Client, targets: list[str], order: Command, once: Once) -> bool:
     """To the first of these workflows that runs, or ran and knows this command. False if there is none."""
     for target in targets:
         try:
             await client.get_workflow_handle(target).execute_update(
-                order.update, order.argument, id=once.update_id, rpc_timeout=patience
+                order.update, order.argument, id=once.update_id, rpc_timeout=PATIENCE
             )
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:

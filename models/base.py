@@ -25,10 +25,10 @@ class BaseUnits(TypeDecorator[int]):
     impl = Numeric(78, 0)
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value)
 
 

@@ -28,7 +28,7 @@ from chains import registry
 from chains.keys.sealed_file import SealedFile
 from liquida import database, serve, wiring
 from liquida.checks import against_the_world, check_all
-from liquida.settings import NetworkSettings, Settings
+from liquida.settings import NetworkSettings, Settings, TokenSettings
 from liquida.stack.evm_node import EvmNode
 from liquida.stack.postgres import Postgres
 from liquida.stack.temporal import Temporal
@@ -86,6 +86,7 @@ class Desk:
         self.bank, self.anvil, self.postgres, self.temporal, self.node = bank, anvil, postgres, temporal, node
         self.house = ""
         self.rich = ""
+        self.token = ""
         self._mining = asyncio.Event()
         self._mining.set()
 
@@ -292,9 +293,9 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(
-    directory: Path, *, durable: bool = False, block_seconds: float = 0.2, working: bool = True
+    directory: Path, *, durable: bool = False, block_seconds: float = 0.2, working: bool = True, tokens: bool = False
 ) -> AsyncIterator[Desk]:
-    """Start every part, open the desk, and end all of it again."""
+    """Start every part, open the desk, and end all of it again. ``tokens``: it trades a USDT of its own chain."""
     async with AsyncExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, {f"LIQUIDA_SECONDS_{k}": v for k, v in FAST.items()}))
         postgres = await stack.enter_async_context(start_postgres(directory, durable=durable))
@@ -311,7 +312,12 @@ async def open_desk(
                 hang_seconds=12,
             )
         )
+        rpc = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        anvil = Anvil(node.address, 31337, rpc)
         settings = _settings(directory, postgres, temporal, node, bank, api_port)
+        if tokens:
+            token = TokenSettings(contract=await anvil.deploy_erc20(), decimals=6)
+            settings.networks["ethereum"].tokens["USDT"] = token
         SealedFile(settings.wallet_file, settings.wallet_passphrase, scrypt_n=2**14).create()
         await wiring.install(settings)
         engine = database.engine(settings.database_url)
@@ -321,7 +327,6 @@ async def open_desk(
             httpx.AsyncClient(base_url=settings.public_url, trust_env=False, timeout=30)
         )
         app = await stack.enter_async_context(_serve(settings, engine, api_port))
-        rpc = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
         desk = Desk(
             settings=settings,
             engine=engine,
@@ -329,11 +334,13 @@ async def open_desk(
             api=api,
             app=app,
             bank=bank,
-            anvil=Anvil(node.address, 31337, rpc),
+            anvil=anvil,
             postgres=postgres,
             temporal=temporal,
             node=node,
         )
+        if tokens:
+            desk.token = settings.networks["ethereum"].tokens["USDT"].contract
         mining = asyncio.create_task(desk.mine(block_seconds))
         stack.callback(mining.cancel)
         if working:

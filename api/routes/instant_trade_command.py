@@ -23,6 +23,7 @@ from models.errors import (
     NotFound,
     PayloadTooLarge,
 )
+from models.instant_trade.states import TradeStatus
 from models.instant_trade.types import Attestation, Decision, Nudge, Ruling
 
 router = APIRouter(prefix="/api/v1/instant-trade/{trade_id:id}", tags=["commands to a trade"])
@@ -97,7 +98,8 @@ class RulingRequest(BaseModel):
 @router.post("/cancel", response_model=TradeView, responses={**_ANSWERS, **_USER})
 async def cancel(trade_id: IdInPath, services: Deps, caller: Caller, once: OncePerKey) -> JSONResponse:
     """Stop the trade, as long as no coin has moved."""
-    return await command(services, caller, once, trade_id, Command("cancel", caller.user_id))
+    stop = Command("cancel", caller.user_id, goal=TradeStatus.CANCELLED)
+    return await command(services, caller, once, trade_id, stop)
 
 
 @router.post("/transfer", response_model=TradeView, responses={**_ANSWERS, **_OPERATOR})

@@ -25,20 +25,30 @@ END $$
 CREATE TRIGGER ledger_postings_carry_balance BEFORE INSERT ON ledger_postings
     FOR EACH ROW EXECUTE FUNCTION ledger_carry_balance()
 -- ;;
-CREATE FUNCTION ledger_refuse_other_updates() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_other_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF pg_trigger_depth() < 2 THEN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.balance <> 0 THEN
+            RAISE EXCEPTION 'an account begins with nothing' USING ERRCODE = 'LQ002';
+        END IF;
+    ELSIF pg_trigger_depth() < 2 THEN
         RAISE EXCEPTION 'balances move by postings only' USING ERRCODE = 'LQ002';
     END IF;
     RETURN NEW;
 END $$
 -- ;;
-CREATE TRIGGER ledger_accounts_move_by_postings BEFORE UPDATE OR DELETE ON ledger_accounts
-    FOR EACH ROW EXECUTE FUNCTION ledger_refuse_other_updates()
+CREATE TRIGGER ledger_accounts_move_by_postings BEFORE INSERT OR UPDATE OR DELETE ON ledger_accounts
+    FOR EACH ROW EXECUTE FUNCTION ledger_refuse_other_changes()
 -- ;;
--- The whole transaction is summed, so a second insert under an old transaction is caught as well.
+-- Postings are written in the moment of their transaction, all of which is summed.
 CREATE FUNCTION ledger_check_zero_sum() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF EXISTS (
+        SELECT FROM added JOIN ledger_transactions AS t ON t.id = added.transaction_id
+        WHERE t.recorded_at <> transaction_timestamp()
+    ) THEN
+        RAISE EXCEPTION 'a recorded transaction is append-only' USING ERRCODE = 'LQ002';
+    END IF;
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT transaction_id FROM added) AS touched
         JOIN ledger_postings AS p USING (transaction_id)
@@ -53,13 +63,19 @@ END $$
 CREATE TRIGGER ledger_postings_balance_to_zero AFTER INSERT ON ledger_postings
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION ledger_check_zero_sum()
 -- ;;
--- Posts a batch: one round trip. Rows are touched in account order, so two batches never wait crosswise.
+-- Posts a batch: one round trip. The owners are locked first, in order and with all their accounts, those yet to
+-- be made included; so whoever posts again for the same owner in the same transaction never waits crosswise.
 CREATE FUNCTION ledger_post(batch jsonb) RETURNS TABLE (key text, fresh boolean) LANGUAGE plpgsql AS $$
 DECLARE
     entry jsonb;
     added bigint;
     known bytea;
 BEGIN
+    PERFORM FROM users AS u WHERE u.id IN (
+            SELECT p->>'owner'
+            FROM jsonb_array_elements(batch) AS t, jsonb_array_elements(t->'postings') AS p)
+        ORDER BY u.id FOR NO KEY UPDATE;
+
     INSERT INTO ledger_accounts (owner, asset_id, purpose, is_constrained, balance)
         SELECT DISTINCT p->>'owner', p->>'asset', p->>'purpose', (p->>'constrained')::boolean,
                CASE WHEN (p->>'constrained')::boolean THEN 0 END
@@ -69,11 +85,6 @@ BEGIN
             AND a.owner IS NOT DISTINCT FROM p->>'owner')
         ORDER BY 2, 3, 1
         ON CONFLICT DO NOTHING;
-
-    PERFORM FROM ledger_accounts AS a WHERE a.is_constrained AND (a.owner, a.asset_id, a.purpose) IN (
-            SELECT p->>'owner', p->>'asset', p->>'purpose'
-            FROM jsonb_array_elements(batch) AS t, jsonb_array_elements(t->'postings') AS p)
-        ORDER BY a.id FOR UPDATE;
 
     FOR entry IN SELECT t FROM jsonb_array_elements(batch) WITH ORDINALITY AS e(t, n) ORDER BY n LOOP
         INSERT INTO ledger_transactions AS l (key, kind, reference, content_hash)
@@ -118,6 +129,42 @@ CREATE TRIGGER transfer_transactions_follow_the_table BEFORE UPDATE OF status ON
 -- ;;
 CREATE TRIGGER payouts_follow_the_table BEFORE UPDATE OF status ON payouts
     FOR EACH ROW EXECUTE FUNCTION check_transition('payout')
+-- ;;
+-- Rule 1. What was ordered is sent as it was ordered: an intent never changes, nor do its signed bytes.
+CREATE FUNCTION refuse_other_order() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%: what was ordered does not change', TG_TABLE_NAME USING ERRCODE = 'LQ002';
+END $$
+-- ;;
+CREATE TRIGGER transfer_transactions_keep_their_intent BEFORE UPDATE ON transfer_transactions
+    FOR EACH ROW WHEN (
+        (OLD.key, OLD.purpose, OLD.trade_id, OLD.parent_key, OLD.return_id, OLD.network_id, OLD.asset_id,
+         OLD.from_address_id, OLD.to_address, OLD.amount_units, coalesce(OLD.nonce, NEW.nonce))
+        IS DISTINCT FROM
+        (NEW.key, NEW.purpose, NEW.trade_id, NEW.parent_key, NEW.return_id, NEW.network_id, NEW.asset_id,
+         NEW.from_address_id, NEW.to_address, NEW.amount_units, NEW.nonce)
+    ) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER transfer_attempts_keep_their_bytes BEFORE UPDATE ON transfer_attempts
+    FOR EACH ROW WHEN (
+        (OLD.key, OLD.attempt, OLD.txid, OLD.raw, OLD.fee) IS DISTINCT FROM
+        (NEW.key, NEW.attempt, NEW.txid, NEW.raw, NEW.fee)
+    ) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER payouts_keep_their_order BEFORE UPDATE ON payouts
+    FOR EACH ROW WHEN (
+        (OLD.key, OLD.trade_id, OLD.provider, OLD.amount_centavos, OLD.bank_data_id) IS DISTINCT FROM
+        (NEW.key, NEW.trade_id, NEW.provider, NEW.amount_centavos, NEW.bank_data_id)
+    ) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER transfer_transactions_stay BEFORE DELETE OR TRUNCATE ON transfer_transactions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+CREATE TRIGGER transfer_attempts_stay BEFORE DELETE OR TRUNCATE ON transfer_attempts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+CREATE TRIGGER payouts_stay BEFORE DELETE OR TRUNCATE ON payouts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 -- ;;
 -- Rule 3. A payout exists only under a live 'payout' outcome, a refund only under a live 'refund' one, and a
 -- 'payout' outcome ends only when its payout provably left no money outside.
@@ -164,5 +211,3 @@ CREATE TRIGGER trade_outcomes_stay BEFORE DELETE OR TRUNCATE ON trade_outcomes
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 -- ;;
 CREATE SEQUENCE instant_trade_references
--- ;;
-CREATE SEQUENCE system_address_indexes MINVALUE 0 START 0

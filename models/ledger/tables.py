@@ -1,4 +1,4 @@
-"""The ledger's tables. Their laws are triggers in the migration: see ``migrations/sql/ledger.sql``."""
+"""The ledger's tables. Their laws are triggers in the migration: see ``migrations/sql/0001_laws.sql``."""
 
 from sqlalchemy import (
     BigInteger,

@@ -10,6 +10,9 @@ from models.payout.states import PayoutStatus
 from models.payout.tables import payouts
 from models.payout.types import Payout, Report
 
+REASON_MOST = 100
+"""A provider's word is cut rather than lost: without it the payout's end could not be written."""
+
 
 async def order(
     conn: AsyncConnection, *, key: str, trade_id: str, provider: str, amount_centavos: int, bank_data_id: str
@@ -42,7 +45,7 @@ async def record(conn: AsyncConnection, payout: Payout, report: Report, *, attes
         report.status,
         provider_id=report.provider_id or payout.provider_id,
         end_to_end_id=report.end_to_end_id or payout.end_to_end_id,
-        reason=report.reason,
+        reason=report.reason and report.reason[:REASON_MOST],
         **({"attested": attested} if attested is not None else {}),
     )
 

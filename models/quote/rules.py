@@ -57,8 +57,9 @@ def sell_for(receive_centavos: int, price: Decimal, asset: Asset, rates: Rates) 
     value = -(-receive_centavos * BPS // keep)
     while value - share(value, rates.spread_bps) - share(value, rates.network_fee_bps) < receive_centavos:
         value += 1
-    per_centavo = ROUNDING.divide(Decimal(10) ** asset.decimals, price * 10**BRL.decimals)
-    units = int(ROUNDING.multiply(Decimal(value), per_centavo).to_integral_value(rounding=ROUND_CEILING))
+    # Divided last, so that a quotient that is whole stays so.
+    exact = ROUNDING.divide(EXACT.scaleb(Decimal(value), asset.decimals), EXACT.scaleb(price, BRL.decimals))
+    units = int(exact.to_integral_value(rounding=ROUND_CEILING))
     while gross(units, price, asset.decimals) < value:
         units += 1
     worth = gross(units, price, asset.decimals)

@@ -66,11 +66,12 @@ async def next_index(conn: AsyncConnection, wallet_id: str, network_id: str) -> 
 async def add_address(conn: AsyncConnection, *, wallet_id: str, network_id: str, index: int, address: str) -> None:
     """Store a derived address. Harmless to repeat; index 0 is the house's.
 
-    Networks of one family share addresses, so a new network's row belongs to whom its twin belongs.
+    Networks of one family share addresses, so a new network's row belongs to whom its twin belongs; one that
+    is just being taken is waited for.
     """
     a = system_addresses.c
-    twins = select(a.role, a.user_id, a.trade_id).where(a.wallet_id == wallet_id, a.address == address).limit(1)
-    twin = (await conn.execute(twins)).first()
+    twins = select(a.role, a.user_id, a.trade_id).where(a.wallet_id == wallet_id, a.address == address)
+    twin = (await conn.execute(twins.order_by(a.id).limit(1).with_for_update(read=True))).first()
     fresh = {"role": AddressRole.HOUSE if index == 0 else AddressRole.FREE}
     await conn.execute(
         insert(system_addresses)
@@ -116,15 +117,20 @@ async def take(
     """Give a free address its role, for ever; no address is used twice.
 
     Its twins on the family's other networks get the same owner: coins sent there by mistake are still theirs.
+    The eldest twin's row stands for all of them in the lock, so that two networks never wait crosswise.
     :raises NodeUnavailable: none is free; the custody worker derives more within seconds.
     """
     a = system_addresses.c
+    eldest, twin = system_addresses.alias("eldest"), system_addresses.alias("twin")
+    first = select(func.min(twin.c.id)).where(twin.c.address == a.address).correlate(system_addresses)
     free = (
         select(a.address)
-        .where(a.network_id == network_id, a.role == AddressRole.FREE)
+        .select_from(system_addresses)
+        .join(eldest, eldest.c.id == first.scalar_subquery())
+        .where(a.network_id == network_id, a.role == AddressRole.FREE, eldest.c.role == AddressRole.FREE)
         .order_by(a.index)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=eldest, skip_locked=True)
     )
     address = (await conn.execute(free)).scalar_one_or_none()
     if address is None:

@@ -15,12 +15,12 @@ from api.views import trade_view
 from api.why import REASONS, REVIEWS, STORIES, _waiting
 from models.deposit import writes as deposits
 from models.deposit.types import BlockMark, Found
+from models.inbound_webhook import writes as webhooks
 from models.instant_trade import queries as trades
 from models.instant_trade.advance import advance
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.types import Advance
 from models.instant_trade.writes import note
-from models.inbound_webhook import writes as webhooks
 from models.payout import queries as payout_queries
 from models.payout import writes as payouts
 from models.payout.states import PayoutStatus
@@ -116,7 +116,7 @@ class TestCreate:
         ana = await door.rich(ETHER // 10)
         quote = (await door.quote(ana, **custody_funded("0.2"))).json()
 
-        reply = await door.create(ana, quote["id"], key="too much")
+        reply = await door.create(ana, quote["id"], key="too-much")
         async with door.engine.connect() as conn:
             used = text("SELECT used_at FROM quotes WHERE id = :id")
             used_at = (await conn.execute(used, {"id": quote["id"]})).scalar_one()
@@ -127,9 +127,7 @@ class TestCreate:
 
     @pytest.mark.parametrize("quote_id", ["1", "x" * 32, "é" * 32, "a" * 33, 5, None, "\x00" * 32])
     async def test_names_an_id_that_is_none(self, door: Door, ana: Person, quote_id: object):
-        reply = await door.post(
-            ana, f"{TRADES}/create", {"quote_id": quote_id, "bank_data_id": ana.bank_data_id}
-        )
+        reply = await door.post(ana, f"{TRADES}/create", {"quote_id": quote_id, "bank_data_id": ana.bank_data_id})
 
         problem(reply, "invalid-input", field="quote_id")
 
@@ -309,9 +307,7 @@ async def _deposited(door: Door, trade: dict, units: int) -> None:
     async with door.engine.begin() as conn:
         address = (await allocate.by_text(conn, "ethereum", [trade["deposit_address"]]))[trade["deposit_address"]]
         txid = "0x" + secrets.token_hex(32)
-        found = Found(
-            txid, -1, "ETH.ethereum", address.id, trade["id"], OUTSIDE, units, 1000, "0x" + "b" * 64, now()
-        )
+        found = Found(txid, -1, "ETH.ethereum", address.id, trade["id"], OUTSIDE, units, 1000, "0x" + "b" * 64, now())
         await deposits.record(conn, "ethereum", [BlockMark(1000, "0x" + "b" * 64)], [found])
         for deposit_id in await deposits.final_ids(conn, "ethereum", height=1000):
             await deposits.book(conn, deposit_id)
@@ -366,9 +362,7 @@ class TestWhy:
         for posting in why["postings"]:
             place = (posting["key"], posting["asset"])
             sums[place] = sums.get(place, Decimal(0)) + Decimal(posting["amount"])
-        sale = {
-            (p["account"], p["asset"]): p["amount"] for p in why["postings"] if p["key"] == f"{trade['id']}/sell"
-        }
+        sale = {(p["account"], p["asset"]): p["amount"] for p in why["postings"] if p["key"] == f"{trade['id']}/sell"}
         assert {Decimal(0)} == set(sums.values())
         assert (trade["spread"], trade["network_fee"], trade["total"]) == (
             sale["fees", "BRL"],

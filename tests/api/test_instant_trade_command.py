@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,9 +28,7 @@ from workflows.options import SETTLEMENT
 
 @pytest.fixture(scope="module")
 async def client(temporal_server: Temporal) -> Client:
-    return await Client.connect(
-        temporal_server.address, namespace="liquida", data_converter=pydantic_data_converter
-    )
+    return await Client.connect(temporal_server.address, namespace="liquida", data_converter=pydantic_data_converter)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,8 @@ async def idle(door: Door, client: Client) -> AsyncIterator[Door]:
     async def connected() -> Client:
         return client
 
-    async with door.other(temporal=connected) as other:
+    brisk = replace(door.services.waits, recheck_first_seconds=0.3, recheck_most_seconds=0.3)
+    async with door.other(temporal=connected, waits=brisk) as other:
         yield other
 
 
@@ -66,9 +66,7 @@ async def _see_deposit(door: Door, trade: dict[str, Any]) -> None:
     async with door.engine.begin() as conn:
         address = (await allocate.by_text(conn, "ethereum", [trade["deposit_address"]]))[trade["deposit_address"]]
         txid, block = "0x" + secrets.token_hex(32), "0x" + "b" * 64
-        found = Found(
-            txid, -1, "ETH.ethereum", address.id, trade["id"], OUTSIDE, ETHER // 100, 5000, block, now()
-        )
+        found = Found(txid, -1, "ETH.ethereum", address.id, trade["id"], OUTSIDE, ETHER // 100, 5000, block, now())
         await deposits.record(conn, "ethereum", [BlockMark(5000, block)], [found])
 
 
@@ -102,14 +100,25 @@ class TestCancel:
 
         assert (200, "cancelled") == (again.status_code, again.json()["status"])
 
-    async def test_of_an_ended_trade_is_refused(self, busy: Door, ana: Person):
+    async def test_of_a_cancelled_trade_has_nothing_left_to_do(self, busy: Door, client: Client, ana: Person):
         trade = await busy.trade(ana)
         await busy.post(ana, path(trade, "cancel"))
+        await client.get_workflow_handle(trade["workflow_id"]).result()
+
+        reply = await busy.post(ana, path(trade, "cancel"))
+
+        assert (200, "cancelled") == (reply.status_code, reply.json()["status"])
+
+    async def test_of_a_trade_that_ended_otherwise_is_refused(self, busy: Door, client: Client, ana: Person):
+        brief = replace(busy.services.terms, deposit_window_seconds=0.1)
+        async with busy.other(terms=brief) as other:
+            trade = await other.trade(ana)
+        await client.get_workflow_handle(trade["workflow_id"]).result()
 
         reply = await busy.post(ana, path(trade, "cancel"))
 
         assert 409 == reply.status_code
-        assert "cancelled" in problem(reply, "illegal-transition")["detail"]
+        assert "expired" in problem(reply, "illegal-transition")["detail"]
 
     async def test_is_refused_by_the_books_when_coins_were_seen(self, busy: Door, ana: Person):
         """The workflow's own check passes; the activity's refusal comes back through it by name."""
@@ -222,6 +231,7 @@ class TestEagerDelivery:
 
     async def test_that_hangs_never_takes_all_the_database_has(self, door: Door, ana: Person):
         """Temporal accepts connections and says nothing: trades are still accepted, one after the other."""
+
         async def hangs() -> Client:
             await asyncio.sleep(60)
             raise AssertionError

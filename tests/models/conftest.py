@@ -1,4 +1,4 @@
-"""A migrated template once, and a copy of it for every test."""
+"""A migrated and settled template once, and a copy of it for every test."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -21,6 +21,9 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="session")
 async def template(postgres_server: Postgres) -> str:
     await migrate(postgres_server.url())
+    made = make_engine(postgres_server.url())
+    await World(made).settle()
+    await made.dispose()
     return TEMPLATE
 
 

@@ -310,7 +310,9 @@ class TestDepositSale:
         assert Standing("needs_review: deposit_not_final_in_time", held=COIN) == final
         assert Standing("paying_out: operator_ruling", brl_held=TOTAL) == await world.standing(trade)
 
-    @pytest.mark.parametrize(("units", "ends"), [(COIN, "refunding: operator_ruling"), (0, "cancelled: operator_ruling")])
+    @pytest.mark.parametrize(
+        ("units", "ends"), [(COIN, "refunding: operator_ruling"), (0, "cancelled: operator_ruling")]
+    )
     async def test_goes_back_when_the_operator_says_so(self, world: World, units: int, ends: str) -> None:
         trade = await waiting(world)
         deposit = await world.deposit(trade, COIN)
@@ -476,7 +478,9 @@ class TestCustodySale:
 
         review = "needs_review: transfer_not_final_in_time"
         assert Standing(review, available=2 * COIN, held=COIN) == stuck
-        assert Standing("paying_out: operator_ruling", available=2 * COIN, brl_held=TOTAL) == await world.standing(trade)
+        assert Standing("paying_out: operator_ruling", available=2 * COIN, brl_held=TOTAL) == await world.standing(
+            trade
+        )
 
     async def test_is_refunded_to_the_platform_wallet_after_a_ruling(self, world: World) -> None:
         trade = await moving(world)
@@ -698,9 +702,7 @@ class TestReturnedPayout:
             (Ruling.REFUND, Standing("refunding: operator_ruling", held=COIN)),
         ],
     )
-    async def test_is_ruled_when_it_was_in_review_already(
-        self, world: World, ruling: Ruling, ends: Standing
-    ) -> None:
+    async def test_is_ruled_when_it_was_in_review_already(self, world: World, ruling: Ruling, ends: Standing) -> None:
         trade = await paying(world)
         await world.hear(trade, P.UNKNOWN)
         world.pass_time(DEADLINE)

@@ -11,7 +11,7 @@ from models.wallet import allocate
 from models.wallet.allocate import AddressRole, SystemAddress
 from tests.models.world import ADDRESSES, WALLET, World, address_at
 
-MANY = 40
+MANY = 24
 
 
 @pytest.fixture

@@ -143,8 +143,8 @@ class World:
     def chain(self) -> Chain:
         return self.chains["ethereum"]
 
-    async def begin(self) -> "World":
-        """Networks, a derived wallet and one user, Ana, who has a platform address and a bank account."""
+    async def settle(self) -> None:
+        """Networks and a derived wallet: what every test's database begins with."""
         async with self.engine.begin() as conn:
             await seed(conn, NETWORKS, (ETH, USDT, POL))
             await allocate.register_wallet(conn, WALLET)
@@ -153,6 +153,9 @@ class World:
                     await allocate.add_address(
                         conn, wallet_id=WALLET, network_id=network.id, index=index, address=address_at(index)
                     )
+
+    async def begin(self) -> "World":
+        """One user, Ana, who has a platform address and a bank account."""
         self.user_id, self.bank_data_id = await self.join("ana@example.com")
         return self
 
