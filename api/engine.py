@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -26,6 +27,8 @@ from models.outbox import Message, MessageKind
 
 log = structlog.get_logger()
 QUEUE = "settlement"
+RPC_TIMEOUT = timedelta(seconds=5)
+AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 CONNECT_SECONDS_MOST = 3.0
 SULK_SECONDS = 1.0
 
@@ -90,6 +93,7 @@ async def start_once(client: Client, message: Message, defaults: Defaults) -> bo
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             static_summary=message.summary or None,
             search_attributes=TypedSearchAttributes([_pair(*item) for item in message.attributes.items()]),
+            rpc_timeout=RPC_TIMEOUT,
         )
     except WorkflowAlreadyStartedError:
         return False
@@ -101,7 +105,8 @@ async def deliver(
 ) -> int:
     """Deliver due messages of the outbox (only ``ids``, if given), and say how many went out.
 
-    What Temporal does not take now is tried again later, so a closed door loses nothing.
+    What Temporal does not take now is tried again later, so a closed door loses nothing; where it does not
+    answer at all, the rest of the batch is not tried, so that no row stays locked for long.
     """
     async with engine.begin() as conn:
         messages = await outbox.take(conn, most=most, ids=None if ids is None else list(ids))
@@ -114,6 +119,8 @@ async def deliver(
             except RPCError as error:
                 log.warning("outbox.not_delivered", workflow_id=message.workflow_id, status=error.status.name)
                 failed.append(message.id)
+                if error.status in AWAY:
+                    break
         await outbox.mark_sent(conn, sent)
         await outbox.postpone(conn, failed)
     return len(sent)
@@ -124,7 +131,7 @@ async def _send(client: Client, message: Message, defaults: Defaults) -> None:
         await start_once(client, message, defaults)
         return
     try:
-        await client.get_workflow_handle(message.workflow_id).signal("look")
+        await client.get_workflow_handle(message.workflow_id).signal("look", rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise

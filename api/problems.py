@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import exc as sql
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from temporalio.service import RPCError
 
 from models.errors import (
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:liquida:problem:"
 RETRY_SECONDS = 1
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PATH_LENGTH_MOST = 200
 _CONNECTION_SQLSTATES = ("08", "53", "57P")
@@ -176,18 +178,25 @@ async def _of_validation(request: Request, error: Exception) -> JSONResponse:
 
 async def _of_routing(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
     match error.status_code:
         case 404:
             return problem(request, NotFound, "there is nothing at this address; GET /openapi.json lists what is")
         case 405:
-            return problem(
-                request, MethodNotAllowed, f"allowed here: {headers.get('allow', 'none')}", headers=headers
-            )
+            allow = ", ".join(_methods(request))
+            return problem(request, MethodNotAllowed, f"allowed here: {allow}", headers={"Allow": allow})
         case 413:
             return problem(request, PayloadTooLarge, "send a smaller body")
         case _:
             return problem(request, InvalidInput, "the body cannot be read: send UTF-8 JSON, not too deep")
+
+
+def _methods(request: Request) -> list[str]:
+    """What this address offers over all its routes; Starlette names the first route's methods only."""
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 async def _of_database(request: Request, error: Exception) -> JSONResponse:

@@ -33,6 +33,9 @@ from models.wallet import allocate
 ETHER = 10**18
 HOUSE_ETHER = 5
 TRADE_SECONDS = 90
+WIDTH = 130
+"""Of the tables, where no terminal says how wide it is."""
+
 ENDED = {"completed", "refunded", "expired", "cancelled", "needs_review"}
 
 
@@ -247,6 +250,7 @@ async def run() -> None:
     :raises Broken: something ended otherwise than told.
     """
     console = Console()
+    console = console if console.is_terminal else Console(width=WIDTH)
     console.print("[bold]Liquida[/]: a user sells ETH for reais")
     async with Stack(settings(), console=console):
         demo = Demo(adopt(settings()), console)

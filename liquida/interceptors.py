@@ -22,7 +22,8 @@ class _Activity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         """A worker that dies is noticed within one heartbeat timeout, however long the activity may take.
 
-        ``Refused`` and ``Broken`` are not tried again, ``Unknown`` is; the type is the class's name.
+        ``Refused`` and ``Broken`` are not tried again, ``Unknown`` is; the type is the class's name. Of any other
+        fault the history gets the type alone, because its text may name a person; the log has it, redacted.
         """
         info = activity.info()
         heart = asyncio.create_task(_beat(info.heartbeat_timeout.total_seconds() if info.heartbeat_timeout else 0))
@@ -34,6 +35,13 @@ class _Activity(ActivityInboundInterceptor):
                     log.error("law.broken", type=error.type, detail=error.detail)  # noqa: TRY400 the detail is all there is to say
                 raise ApplicationError(
                     error.detail, type=type(error).__name__, non_retryable=not error.retryable
+                ) from None
+            except ApplicationError:
+                raise
+            except Exception as fault:
+                log.exception("activity.fault")
+                raise ApplicationError(
+                    "an unforeseen fault; see the worker's log", type=type(fault).__name__
                 ) from None
             finally:
                 heart.cancel()

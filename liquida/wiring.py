@@ -1,10 +1,9 @@
 """Where protocols meet adapters: the only file that knows both the rooms and what fills them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter
@@ -23,6 +22,7 @@ from chains import registry
 from chains.keys.sealed_file import SealedFile
 from chains.protocol import Chain, Signer
 from liquida import database
+from liquida.loops import for_ever
 from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
 from models.errors import UnknownNetwork
@@ -43,7 +43,7 @@ class QueueParts:
     """What one task queue's worker serves, and what runs beside it for as long as it does."""
 
     activities: Sequence[Callable[..., Any]]
-    beside: Sequence[Callable[[], Any]] = ()
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
 
 
 def networks(settings: Settings) -> list[Network]:
@@ -205,11 +205,14 @@ async def queue_parts(
         yield parts
 
 
-async def keep_pool(custody: CustodyActivities, size: int, *, every: timedelta = timedelta(seconds=2)) -> None:
+async def keep_pool(custody: CustodyActivities, size: int, *, every_seconds: float = 2) -> None:
     """Derive new addresses as they are taken, for ever."""
-    while True:
-        await asyncio.sleep(every.total_seconds())
+
+    async def once() -> bool:
         await custody.fill_address_pool(size)
+        return False
+
+    await for_ever("address_pool", once, every_seconds=every_seconds)
 
 
 def _json(kind: type[Any], value: object) -> dict[str, JsonValue]:

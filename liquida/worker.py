@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,7 +16,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from api.engine import Defaults, start_once
 from liquida import database, wiring
 from liquida.interceptors import LiquidaInterceptor
-from liquida.relay import relay
+from liquida.relay import relay, tidy
 from liquida.settings import Settings
 from models.outbox import Message, MessageKind
 from workflows.deposit_return import DepositReturnWorkflow
@@ -57,21 +58,24 @@ RUNNER = SandboxedWorkflowRunner(
 @asynccontextmanager
 async def serving(
     settings: Settings, client: Client, engine: AsyncEngine, queues: Sequence[str] = QUEUES
-) -> AsyncIterator[None]:
-    """Serve these queues, and what belongs beside them, for the length of the block."""
+) -> AsyncIterator[asyncio.Future[None]]:
+    """Serve these queues, and what belongs beside them, for the length of the block.
+
+    The future given ends, with the fault, if something that runs beside the queues does.
+    """
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(wiring.queue_parts(settings, queues, engine))
         beside = [action for part in parts.values() for action in part.beside]
         if SETTLEMENT in queues:
             await _watch_every_network(client, engine, wiring.defaults(settings))
-            beside.append(
-                lambda: relay(engine, client, wiring.defaults(settings), every_seconds=settings.relay_seconds)
-            )
+            defaults = wiring.defaults(settings)
+            beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
+            beside.append(lambda: tidy(engine))
         for queue, part in parts.items():
             await stack.enter_async_context(worker_for(client, queue, part))
-        running = [asyncio.ensure_future(action()) for action in beside]
+        running = asyncio.ensure_future(_all(beside))
         stack.push_async_callback(_cancel, running)
-        yield
+        yield running
 
 
 async def run(settings: Settings, queues: Sequence[str]) -> None:
@@ -82,10 +86,13 @@ async def run(settings: Settings, queues: Sequence[str]) -> None:
         loop.add_signal_handler(name, stop.set)
     client = await wiring.connect_temporal(settings, runtime=wiring.telemetry(settings))
     engine = database.engine(settings.database_url, pool=settings.database_pool)
-    async with serving(settings, client, engine, queues):
+    async with serving(settings, client, engine, queues) as beside:
         log.info("worker.started", queues=list(queues))
-        await stop.wait()
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({stopping, beside}, return_when=asyncio.FIRST_COMPLETED)
         log.info("worker.stopping")
+        if not stopping.done():
+            await beside
     await engine.dispose()
 
 
@@ -122,7 +129,13 @@ async def _watch_every_network(client: Client, engine: AsyncEngine, defaults: De
         await start_once(client, watch, defaults)
 
 
-async def _cancel(running: Sequence[asyncio.Future[None]]) -> None:
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+async def _all(actions: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for action in actions:
+            group.create_task(action())
+    await asyncio.Event().wait()
+
+
+async def _cancel(running: asyncio.Future[None]) -> None:
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -40,7 +40,7 @@ class Received(BaseModel):
     },
 )
 async def receive(
-    provider: Annotated[str, Path(max_length=32, examples=["sandbox"])],
+    provider: Annotated[str, Path(examples=["sandbox"])],
     request: Request,
     services: Deps,
     courier: Post,

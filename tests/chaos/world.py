@@ -79,11 +79,13 @@ def environment(settings: Settings) -> dict[str, str]:
 async def open_world(directory: Path) -> AsyncIterator[World]:
     async with open_desk(directory, durable=True, working=False) as desk:
         world = World(desk, directory)
-        await world.work()
-        await desk.eventually(lambda: addresses_ready(desk), "custody to derive addresses", seconds=60)
-        await desk.open()
-        yield world
-        await world.rest()
+        try:
+            await world.work()
+            await desk.eventually(lambda: addresses_ready(desk), "custody to derive addresses", seconds=60)
+            await desk.open()
+            yield world
+        finally:
+            await world.rest()
 
 
 async def addresses_ready(desk: Desk) -> bool:
