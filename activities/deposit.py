@@ -18,6 +18,8 @@ from models.wallet import allocate
 from models.wallet.allocate import SystemAddress
 
 BLOCKS_PER_TURN = 200
+CLOCK_SKEW = timedelta(minutes=2)
+"""How far a block's time may differ from ours."""
 
 
 class DepositActivities:
@@ -64,11 +66,11 @@ class DepositActivities:
 
     async def _read_blocks(self, network_id: str) -> int | None:
         """Read on from the cursor; the height up to which the chain is read, None while that is uncertain."""
-        node, network = self._nodes[network_id], self._catalogue.network(network_id)
+        node = self._nodes[network_id]
         head = await node.head()
         cursor = await self._cursor(node, network_id)
         if cursor is None:
-            cursor = BlockMark(max(-1, head.height - 2 * network.confirmations), "")
+            cursor = await self._beginning(node, network_id, head)
         first, last = cursor.height + 1, min(head.height, cursor.height + BLOCKS_PER_TURN)
         if last < first:
             return cursor.height
@@ -98,6 +100,24 @@ class DepositActivities:
             await self._rewind(network_id, marks[-1].height - 1)
             return BlockMark(marks[-1].height - 1, "")
         return None
+
+    async def _beginning(self, node: Chain, network_id: str, head: Block) -> BlockMark:
+        """Where to begin on a network never read: the last block before our first address there existed.
+
+        Found by halving, so a watch that starts late still misses no deposit.
+        """
+        async with self._engine.connect() as conn:
+            first = await allocate.first_derived_at(conn, network_id)
+        since = (first - CLOCK_SKEW).timestamp() if first is not None else head.time
+        below, above = -1, head.height
+        while above - below > 1:
+            middle = (below + above) // 2
+            block = await node.block(middle)
+            if block is not None and block.time < since:
+                below = middle
+            else:
+                above = middle
+        return BlockMark(below, "")
 
     async def _rewind(self, network_id: str, height: int) -> None:
         async with self._engine.begin() as conn:

@@ -1,6 +1,7 @@
 """Addresses: derived ahead of need by the custody worker, taken here. An index is a row, never a guess."""
 
 from collections.abc import Collection
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic.dataclasses import dataclass
@@ -53,6 +54,13 @@ async def count_free(conn: AsyncConnection, network_id: str) -> int:
         system_addresses.c.network_id == network_id, system_addresses.c.role == AddressRole.FREE
     )
     return int((await conn.execute(statement)).scalar_one())
+
+
+async def first_derived_at(conn: AsyncConnection, network_id: str) -> datetime | None:
+    """When our first address on this network came to be; None while there is none."""
+    statement = select(func.min(system_addresses.c.created_at)).where(system_addresses.c.network_id == network_id)
+    found: datetime | None = (await conn.execute(statement)).scalar_one()
+    return found
 
 
 async def next_index(conn: AsyncConnection, wallet_id: str, network_id: str) -> int:

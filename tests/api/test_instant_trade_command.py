@@ -14,6 +14,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.instant_trade import InstantTradeActivities
 from api import commands
+from api.courier import DELIVERIES_MOST
 from api.engine import LazyClient
 from liquida.stack.temporal import Temporal
 from liquida.wiring import QueueParts
@@ -89,17 +90,6 @@ class TestCancel:
         assert (200, first.json()) == (again.status_code, again.json())
         assert "true" == again.headers["idempotency-replayed"]
 
-    async def test_whose_answer_was_lost_finds_its_own_effect(self, busy: Door, ana: Person):
-        """The process died between the update and the storing of its answer: Temporal still knows the key."""
-        trade = await busy.trade(ana)
-        await busy.post(ana, path(trade, "cancel"), key="stop")
-        async with busy.engine.begin() as conn:
-            await conn.execute(text("UPDATE idempotency_keys SET status = NULL WHERE user_id = :id"), {"id": ana.id})
-
-        again = await busy.post(ana, path(trade, "cancel"), key="stop")
-
-        assert (200, "cancelled") == (again.status_code, again.json()["status"])
-
     async def test_of_a_cancelled_trade_has_nothing_left_to_do(self, busy: Door, client: Client, ana: Person):
         trade = await busy.trade(ana)
         await busy.post(ana, path(trade, "cancel"))
@@ -157,6 +147,21 @@ class TestOperator:
         log = (await busy.get(operator, path(trade, "audit-log"))).json()
         assert 200 == reply.status_code
         assert (operator.id, {"evidence": "ticket 7"}) == (log[-1]["actor"], log[-1]["details"])
+
+    async def test_whose_answer_was_lost_does_not_act_twice(self, busy: Door, ana: Person, operator: Person):
+        """The process died between the update and the storing of its answer: Temporal still knows the key."""
+        trade = await busy.trade(ana)
+        body = {"evidence": "ticket 7"}
+        await busy.post(operator, path(trade, "transfer"), body, key="look")
+        async with busy.engine.begin() as conn:
+            lost = text("UPDATE idempotency_keys SET status = NULL WHERE user_id = :id")
+            await conn.execute(lost, {"id": operator.id})
+
+        again = await busy.post(operator, path(trade, "transfer"), body, key="look")
+
+        log = (await busy.get(operator, path(trade, "audit-log"))).json()
+        assert 200 == again.status_code
+        assert ["transfer_nudged"] == [line["reason"] for line in log if line["actor"] == operator.id]
 
     @pytest.mark.parametrize(
         ("action", "body", "field"),
@@ -230,18 +235,20 @@ class TestEagerDelivery:
         assert "otc-sell" == described.workflow_type
 
     async def test_that_hangs_never_takes_all_the_database_has(self, door: Door, ana: Person):
-        """Temporal accepts connections and says nothing: trades are still accepted, one after the other."""
+        """Temporal accepts connections and says nothing: trades are still accepted, and few wait for it."""
+        waiting: list[int] = []
 
         async def hangs() -> Client:
+            waiting.append(other.app.state.courier._running)
             await asyncio.sleep(60)
             raise AssertionError
 
         async with door.other(temporal=hangs) as other:
-            started = [asyncio.create_task(other.trade(ana)) for _ in range(8)]
             async with asyncio.timeout(20):
-                trades = await asyncio.gather(*started)
+                trades = await asyncio.gather(*(other.trade(ana) for _ in range(12)))
 
-        assert 8 == len({trade["id"] for trade in trades})
+        assert 12 == len({trade["id"] for trade in trades})
+        assert DELIVERIES_MOST == max(waiting)
 
 
 class TestLazyClient:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -42,6 +42,8 @@ P = PayoutStatus
 T = TransferStatus
 TRADES_MOST = 4
 ROUNDS_MOST = 12
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""A story takes a second to tell; telling it hundreds of times to shorten it would outlast the test's time limit."""
 SIZES = {"dust": COIN // 10_000, "half": COIN // 2, "whole": COIN, "double": 2 * COIN}
 PAUSES = (60.0, TERMS.deposit_window_seconds, TERMS.chain_timeout_seconds, TERMS.payout_deadline_seconds)
 NUMBERS = itertools.count(1)
@@ -224,12 +226,9 @@ class TradeMachine(RuleBasedStateMachine):
     @invariant()
     def laws_hold(self) -> None:
         assert {} == self.run(self.world.broken_laws())
-
-    @invariant()
-    def the_world_agrees(self) -> None:
         assert [] == self.run(self.world.differences())
+        self.nobody_is_paid_and_refunded()
 
-    @invariant()
     def nobody_is_paid_and_refunded(self) -> None:
         """By what left the house, not by what the books say."""
         for trade in self.trades:
@@ -245,6 +244,7 @@ class TradeMachine(RuleBasedStateMachine):
         """Everything outside ends in some way; then nothing and nobody may wait for ever."""
         for _ in range(ROUNDS_MOST):
             self.run(self.settle_outside())
+            self.world.pass_time(max(PAUSES))
             open_trades = [trade for trade in self.trades if self.run(self.world.trade(trade)).status not in ENDED]
             if not open_trades:
                 break
@@ -343,5 +343,6 @@ class TestTradeMachine:
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,
+                phases=UNSHRUNK,
             ),
         )
