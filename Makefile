@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt crash-matrix map bench-otc-sell openapi clean anvil
+.PHONY: help demo up test check fmt crash-matrix histories map bench-otc-sell openapi clean anvil
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -41,8 +41,11 @@ fmt: $(INSTALLED) ## Format the code and repair what the linter can
 
 crash-matrix: $(INSTALLED) anvil ## Kill every part at every step of a trade and compare all the books
 	@rm -f .liquida/crash-matrix.jsonl
-	@LIQUIDA_CRASH_MATRIX=$(CURDIR)/.liquida/crash-matrix.jsonl $(BIN)/pytest -m chaos tests/chaos
-	@cat .liquida/crash-matrix.jsonl
+	@LIQUIDA_CRASH_MATRIX=$(CURDIR)/.liquida/crash-matrix.jsonl $(BIN)/pytest -n $(WORKERS) -m chaos tests/chaos
+	@$(BIN)/python -m tests.chaos.table .liquida/crash-matrix.jsonl
+
+histories: $(INSTALLED) anvil ## Record new workflow histories for the replay test
+	@LIQUIDA_RECORD_HISTORIES=1 $(BIN)/pytest tests/flows/test_replay_and_privacy.py
 
 map: $(INSTALLED) ## Write docs/map.md: which files speak of which noun
 	@$(BIN)/liquida map

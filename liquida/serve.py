@@ -9,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.app import create_app
 from api.deps import Services
 from api.engine import LazyClient
-from api.prices import CachedFeed, PriceFeed
+from api.prices import CachedFeed
 from chains import registry
-from liquida import database, wiring
-from liquida.prices import CcxtFeed, FixedFeed
+from liquida import database, prices, wiring
 from liquida.settings import Settings
 from models.assets import Family
 from models.quote.types import Rates
@@ -21,7 +20,7 @@ from models.quote.types import Rates
 @asynccontextmanager
 async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Services]:
     """What the API is given. It starts, and accepts trades, while Temporal is away."""
-    feed = CachedFeed(_market(settings), seconds=settings.durations.price_cached)
+    feed = CachedFeed(prices.feed(settings), seconds=settings.durations.price_cached)
     by_name = wiring.providers(settings)
     yield Services(
         engine=engine,
@@ -43,12 +42,6 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
     await feed.close()
     for provider in by_name.values():
         await provider.close()
-
-
-def _market(settings: Settings) -> PriceFeed:
-    if settings.price_feed == "ccxt":
-        return CcxtFeed(settings.price_exchange)
-    return FixedFeed(settings.fixed_prices)
 
 
 def rates(settings: Settings) -> Rates:

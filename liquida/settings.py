@@ -4,11 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+BPS = 10_000
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -111,6 +112,12 @@ class Settings(BaseSettings):
 
     log_json: bool = True
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _fees_leave_something(self) -> Self:
+        if self.spread_bps + self.network_fee_bps >= BPS:
+            raise ValueError("LIQUIDA_SPREAD_BPS and LIQUIDA_NETWORK_FEE_BPS together must be below 10000")
+        return self
 
     @property
     def durations(self) -> Durations:

@@ -37,7 +37,7 @@ class OtcSellWorkflow:
     @workflow.init
     def __init__(self, order: OtcSellInput) -> None:
         self._order = order
-        self._progress = Progress(order.status)
+        self._progress = Progress(order.status, _first_lock_seconds(order))
         self._books = asyncio.Lock()
         self._bell = Bell()
         self._children = Children(order, self._bell)
@@ -67,7 +67,9 @@ class OtcSellWorkflow:
     @workflow.update(name="cancel")
     async def cancel(self, actor: str) -> Progress:
         """Stop before any coin has moved. The books decide: they know what the chain showed last."""
-        return await self._advance(Advance(self._order.trade_id, self._order.terms, cancel=True, actor=actor))
+        progress = await self._advance(Advance(self._order.trade_id, self._order.terms, cancel=True, actor=actor))
+        self._bell.ring()
+        return progress
 
     @cancel.validator
     def _may_cancel(self, actor: str) -> None:
@@ -134,6 +136,12 @@ class OtcSellWorkflow:
     def _must_be(self, allowed: set[TradeStatus]) -> None:
         if self._progress.status not in allowed:
             raise ApplicationError(f"not possible: the trade is {self._progress.status}", type="IllegalTransition")
+
+
+def _first_lock_seconds(order: OtcSellInput) -> float:
+    if order.status is S.AWAITING_DEPOSIT:
+        return order.terms.deposit_window_seconds
+    return order.terms.chain_timeout_seconds
 
 
 WAITING_FOR: dict[TradeStatus, str] = {
