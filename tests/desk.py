@@ -20,6 +20,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
@@ -126,10 +127,16 @@ class Desk:
     async def call(
         self, person: Person, method: str, path: str, body: Any = None, *, key: str | None = None
     ) -> httpx.Response:
+        """One request; told "try again shortly" (503), it does, with the same key, as every client should."""
         headers = {"authorization": f"Bearer {person.key}"}
         if method == "POST":
             headers["idempotency-key"] = key or secrets.token_hex(8)
-        return await self.api.request(method, path, json=body, headers=headers)
+        give_up = time.monotonic() + 20
+        while True:
+            reply = await self.api.request(method, path, json=body, headers=headers)
+            if reply.status_code != 503 or time.monotonic() > give_up:
+                return reply
+            await asyncio.sleep(0.2)
 
     async def post(self, person: Person, path: str, body: Any = None, *, key: str | None = None) -> Any:
         reply = await self.call(person, "POST", path, body, key=key)
@@ -214,7 +221,7 @@ class Desk:
     ) -> None:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
-            with suppress(httpx.TransportError):
+            with suppress(httpx.TransportError, DBAPIError, OSError):
                 if await holds():
                     return
             await asyncio.sleep(0.05)

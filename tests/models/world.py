@@ -438,9 +438,9 @@ class World:
             assert payout is not None
             report = Report(status, f"P{trade_id}", f"E{trade_id}", reason)
             await payouts.record(conn, payout, report)
-        if status is PayoutStatus.PAID:
+        if payout.status is not status is PayoutStatus.PAID:
             self.bank.write(trade_id, -payout.amount_centavos)
-        if status is PayoutStatus.RETURNED:
+        if payout.status is not status is PayoutStatus.RETURNED:
             self.bank.write(trade_id, payout.amount_centavos)
 
     async def payout_status(self, trade_id: str) -> PayoutStatus | None:
