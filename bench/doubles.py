@@ -23,26 +23,26 @@ class InstantChain:
     async def block(self, height: int) -> Block | None:
         return Block(height, hex(height), hex(height - 1), 0)
 
-    async def balance(self, address: str, contract: str | None = None) -> int:  # noqa: ARG002
+    async def balance(self, address: str, contract: str | None = None) -> int:
         return RICH
 
-    async def nonce(self, address: str) -> int:  # noqa: ARG002
+    async def nonce(self, address: str) -> int:
         return 0
 
-    async def estimate_fee(self, payment: Payment) -> Fee:  # noqa: ARG002
+    async def estimate_fee(self, payment: Payment) -> Fee:
         return Fee(21_000, 2 * GWEI, GWEI)
 
-    def bump(self, fee: Fee, present: Fee) -> Fee:  # noqa: ARG002
+    def bump(self, fee: Fee, present: Fee) -> Fee:
         return fee
 
     async def broadcast(self, signed: Signed) -> None: ...
 
-    async def observe(self, txid: str) -> Observation:  # noqa: ARG002
+    async def observe(self, txid: str) -> Observation:
         return Observation(Seen.MINED, 1_000, 100, "0x64", 21_000 * GWEI)
 
     async def scan(
         self, first: int, last: int, *, addresses: Collection[str], contracts: Collection[str]
-    ) -> list[Incoming]:  # noqa: ARG002
+    ) -> list[Incoming]:
         return []
 
     async def close(self) -> None: ...
@@ -76,10 +76,10 @@ class InstantBank:
     async def balance(self) -> int:
         return RICH
 
-    async def statement(self, day: date) -> list[StatementLine]:  # noqa: ARG002
+    async def statement(self, day: date) -> list[StatementLine]:
         return []
 
-    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:  # noqa: ARG002
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
         return []
 
     async def close(self) -> None: ...

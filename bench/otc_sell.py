@@ -73,9 +73,7 @@ class Desk:
             payee = Payee("bench@example.com", "email", "Bench", "52998224725")
             box = wiring.secret_box(self._settings)
             self._bank_data = (await bank_data.add(conn, box, user_id=self._user, payee=payee, masked="b***")).id
-            await allocate.take(
-                conn, network_id="ethereum", role=allocate.AddressRole.USER, user_id=self._user
-            )
+            await allocate.take(conn, network_id="ethereum", role=allocate.AddressRole.USER, user_id=self._user)
             coins, desk = available(self._user, ETH.id), house(Purpose.DESK, ETH.id)
             await post(conn, move("bench", Kind.FUNDING, "bench", desk, coins, RICH))
 

@@ -52,7 +52,7 @@ def by_noun(names: Iterable[str], paths: Iterable[Path]) -> dict[str, list[Path]
         for place, word in _words(path):
             noun = next((name for name in ordered if _fits(name, word)), None)
             if noun is not None:
-                if place not in found[noun]:
+                if not {place, *place.parents} & set(found[noun]):
                     found[noun].append(place)
                 break
     return found

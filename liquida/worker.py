@@ -18,6 +18,7 @@ from liquida import database, wiring
 from liquida.interceptors import LiquidaInterceptor
 from liquida.relay import relay, tidy
 from liquida.settings import Settings
+from liquida.watchman import watch_laws
 from models.outbox import Message, MessageKind
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
@@ -71,6 +72,7 @@ async def serving(
             defaults = wiring.defaults(settings)
             beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
             beside.append(lambda: tidy(engine))
+            beside.append(lambda: watch_laws(engine))
         for queue, part in parts.items():
             await stack.enter_async_context(worker_for(client, queue, part))
         running = asyncio.ensure_future(_all(beside))

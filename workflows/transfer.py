@@ -16,6 +16,8 @@ from models.transfer.types import Prepared, TransferInput
 from workflows.options import READ, SEND, SIGN
 from workflows.waiting import Bell, Patience
 
+WAITING_TO_BE_MINED = {TransferStatus.INTENDED, TransferStatus.SIGNED, TransferStatus.BROADCAST}
+
 
 @workflow.defn(name="transfer")
 class TransferWorkflow:
@@ -33,7 +35,7 @@ class TransferWorkflow:
                 patience.reset()
             status = await workflow.execute_activity_method(Chain.observe, order.key, **READ)
             stuck = workflow.now() - sent_at > timedelta(seconds=order.bump_after_seconds)
-            if status is TransferStatus.BROADCAST and stuck:
+            if status in WAITING_TO_BE_MINED and stuck:
                 status = await self._send(order)
                 sent_at = workflow.now()
         return status

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -251,6 +251,8 @@ class TradeMachine(RuleBasedStateMachine):
                 self.tries(self.world.rule(trade, Ruling.REFUND))
                 self.tries(self.world.nudge(trade))
         ends = {trade: self.run(self.world.status(trade)) for trade in self.trades}
+        for end in ends.values():
+            event(end)
 
         assert all(end.split(":")[0] in ENDED for end in ends.values()), ends
         assert {} == self.run(self.world.broken_laws())
@@ -337,8 +339,8 @@ class TestTradeMachine:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=18,
-                stateful_step_count=30,
+                max_examples=14,
+                stateful_step_count=28,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,
