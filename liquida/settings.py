@@ -1,6 +1,5 @@
 """Settings, from the environment (prefix ``LIQUIDA_``) or a ``.env`` file. ``.env.example`` lists all."""
 
-from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -128,7 +127,3 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()
-
-
-def seconds(value: float) -> timedelta:
-    return timedelta(seconds=value)
