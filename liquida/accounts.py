@@ -3,8 +3,10 @@
 from liquida import database
 from liquida.checks import check_all
 from models.errors import InvalidInput
+from models.network import queries as network_queries
 from models.user import writes
 from models.user.types import Role
+from models.wallet import allocate
 
 
 async def add(url: str, *, email: str, role: str, password: str | None) -> tuple[str, str]:
@@ -29,3 +31,16 @@ async def broken_laws(url: str) -> dict[str, list[str]]:
         broken = await check_all(conn)
     await engine.dispose()
     return broken
+
+
+async def house_addresses(url: str) -> dict[str, str]:
+    """The house's address by network.
+
+    :raises NodeUnavailable: the custody worker has not derived its addresses yet.
+    """
+    engine = database.engine(url, pool=1)
+    async with engine.connect() as conn:
+        found = await network_queries.catalogue(conn)
+        houses = {network: (await allocate.house(conn, network)).address for network in found.networks}
+    await engine.dispose()
+    return houses

@@ -39,7 +39,7 @@ def up() -> None:
 
 @app.command()
 def demo() -> None:
-    """Start the system in a folder of its own, run trades, print what happened, stop. Fails if anything did."""
+    """Start the system, run trades, print what happened, stop. Fails if any trade ended otherwise than told."""
     from liquida.demo import run
 
     _run(run())
@@ -103,6 +103,14 @@ def openapi() -> None:
     print(json.dumps(document(), indent=2))
 
 
+@app.command("map")
+def draw_map() -> None:
+    """Write docs/map.md: which files speak of which noun."""
+    from liquida.map import write
+
+    print(write())
+
+
 @users.command("add")
 def add_user(email: str, role: str = "user") -> None:
     """Add a user and print an API key, this once. A password, if wanted, is read from LIQUIDA_PASSWORD."""
@@ -122,6 +130,28 @@ def init_wallet() -> None:
     settings = _settings()
     words = SealedFile(settings.wallet_file, settings.wallet_passphrase).create()
     print(words.get_secret_value())
+
+
+@wallet.command("restore")
+def restore_wallet() -> None:
+    """Seal the wallet of 24 words that you have: the same words give the same addresses."""
+    from pydantic import SecretStr
+
+    from chains.keys.sealed_file import SealedFile
+
+    settings = _settings()
+    words = SecretStr(typer.prompt("the 24 words", hide_input=True))
+    file = SealedFile(settings.wallet_file, settings.wallet_passphrase)
+    file.import_words(words)
+    print(f"sealed in {settings.wallet_file}; wallet id {file.wallet_id}")
+
+
+@wallet.command("house")
+def house_addresses() -> None:
+    """Print the house's own address on each network: fund these, they pay for gas and refunds."""
+    from liquida.accounts import house_addresses as find
+
+    print(json.dumps(_run(find(_settings().database_url)), indent=2))
 
 
 def main() -> None:

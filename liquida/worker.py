@@ -10,16 +10,21 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from api.engine import Defaults, start_once
 from liquida import database, wiring
 from liquida.interceptors import LiquidaInterceptor
 from liquida.relay import relay, tidy
 from liquida.settings import Settings
 from liquida.watchman import watch_laws
-from models.outbox import Message, MessageKind
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
@@ -68,7 +73,7 @@ async def serving(
         parts = await stack.enter_async_context(wiring.queue_parts(settings, queues, engine))
         beside = [action for part in parts.values() for action in part.beside]
         if SETTLEMENT in queues:
-            await _watch_every_network(client, engine, wiring.defaults(settings))
+            await _watch_every_network(client, engine)
             defaults = wiring.defaults(settings)
             beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
             beside.append(lambda: tidy(engine))
@@ -118,17 +123,22 @@ def worker_for(client: Client, queue: str, part: wiring.QueueParts, *, more: Seq
     )
 
 
-async def _watch_every_network(client: Client, engine: AsyncEngine, defaults: Defaults) -> None:
+async def _watch_every_network(client: Client, engine: AsyncEngine) -> None:
+    """Watching moves no money, so a watch that somebody ended is simply started again."""
     for network in (await wiring.catalogue(engine)).networks.values():
-        watch = Message(
-            MessageKind.START,
-            f"deposits/{network.id}",
-            workflow="deposits",
-            input=network.id,
-            summary=f"watches {network.name}",
-            attributes={"Kind": "deposits", "Network": network.id},
+        kind, named = SearchAttributeKey.for_keyword("Kind"), SearchAttributeKey.for_keyword("Network")
+        await client.start_workflow(
+            DepositsWorkflow.run,
+            network.id,
+            id=f"deposits/{network.id}",
+            task_queue=SETTLEMENT,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"watches {network.name}",
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(kind, "deposits"), SearchAttributePair(named, network.id)]
+            ),
         )
-        await start_once(client, watch, defaults)
 
 
 async def _all(actions: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
