@@ -72,8 +72,9 @@ class ChainActivities:
             attempts = (await queries.attempts(conn, [key])).get(key, [])
         if not attempts or transfer.status in ENDED:
             return transfer.status
-        await self._send(transfer, attempts[-1])
-        return await self.observe(key)
+        await self._hand_in(transfer, attempts[-1])
+        seen = await self._sighting(transfer, attempts)
+        return await self._record(transfer, seen, handed_in=attempts[-1])
 
     @activity.defn(name="chain.observe")
     async def observe(self, key: str) -> TransferStatus:
@@ -94,8 +95,8 @@ class ChainActivities:
             signed = attempts[transfer.key]
             seen = await self._sighting(transfer, signed)
             if seen is None:
-                await self._send(transfer, signed[-1])
-            status = await self._record(transfer, seen)
+                await self._hand_in(transfer, signed[-1])
+            status = await self._record(transfer, seen, handed_in=signed[-1] if seen is None else None)
             if status is not transfer.status and (status in ENDED or transfer.status is TransferStatus.MINED):
                 async with self._engine.begin() as conn:
                     await put(conn, look(f"transfer/{transfer.key}"))
@@ -149,14 +150,11 @@ class ChainActivities:
                 return Prepared(TransferStatus.REJECTED)
         return Prepared(locked.status)
 
-    async def _send(self, transfer: Transfer, attempt: Attempt) -> None:
+    async def _hand_in(self, transfer: Transfer, attempt: Attempt) -> None:
         try:
             await self._nodes[transfer.network_id].broadcast(Signed(attempt.raw, attempt.txid))
         except TransferImpossible as impossible:
             activity.logger.warning("transfer.not_taken", extra={"key": transfer.key, "why": impossible.detail})
-        async with self._engine.begin() as conn:
-            locked = await queries.transfer(conn, transfer.key, lock=True)
-            await writes.mark_broadcast(conn, locked, attempt.txid)
 
     async def _sighting(self, transfer: Transfer, attempts: Sequence[Attempt]) -> Sighting | None:
         """What the chain shows; None if no node shows any attempt. At most one attempt can be in a block."""
@@ -177,13 +175,16 @@ class ChainActivities:
             status = TransferStatus.FAILED if seen.seen is Seen.REVERTED else TransferStatus.FINAL
         return Sighting(status, attempt.txid, seen.block_height, seen.block_hash, seen.confirmations, seen.fee_units)
 
-    async def _record(self, transfer: Transfer, seen: Sighting | None) -> TransferStatus:
+    async def _record(
+        self, transfer: Transfer, seen: Sighting | None, *, handed_in: Attempt | None = None
+    ) -> TransferStatus:
+        """Write down, in one transaction, that bytes were handed in and what the chain shows."""
         native = self._catalogue.network(transfer.network_id).native_asset
+        known_by = (handed_in or seen or Sighting(TransferStatus.BROADCAST)).txid
         async with self._engine.begin() as conn:
             locked = await queries.transfer(conn, transfer.key, lock=True)
-            if locked.status is TransferStatus.SIGNED and seen is not None:
-                await writes.mark_broadcast(conn, locked, seen.txid or "")
-                locked = await queries.transfer(conn, transfer.key, lock=True)
+            if known_by is not None and locked.status not in ENDED:
+                locked = await writes.mark_broadcast(conn, locked, known_by)
             if locked.status in ENDED or locked.status is TransferStatus.SIGNED:
                 return locked.status
             seen = seen or Sighting(TransferStatus.BROADCAST)

@@ -54,6 +54,8 @@ async def advance(conn: AsyncConnection, order: Advance, *, now: datetime) -> Pr
         trade = await move_to(conn, trade, facts, Step(S.NEEDS_REVIEW, "payout_returned"), order.terms, now)
     while to := decide(trade, facts, now):
         trade = await move_to(conn, trade, facts, to, order.terms, now)
+        if trade.status in ENDED:
+            break
         facts = await queries.facts(conn, trade)
     ends = [(end - now).total_seconds() for end in facts.locks.values() if end > now]
     refund_key = refund_key_of(trade, facts.refunds) if facts.refunds else None

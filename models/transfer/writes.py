@@ -1,6 +1,6 @@
 """Transfers: intent, reservation of a nonce, stored bytes, and what the chain made of them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pydantic import JsonValue
 from sqlalchemy import func, insert, select, update
@@ -78,15 +78,17 @@ async def store_signed(
     await _step(conn, transfer, after, nonce=nonce, offer=None)
 
 
-async def mark_broadcast(conn: AsyncConnection, transfer: Transfer, txid: str) -> None:
-    """The bytes were handed to the network (at least once). ``transfer`` must be locked."""
+async def mark_broadcast(conn: AsyncConnection, transfer: Transfer, txid: str) -> Transfer:
+    """The bytes were handed to the network (at least once). ``transfer`` must be locked; as it is afterwards."""
     await conn.execute(
         update(transfer_attempts)
         .where(transfer_attempts.c.txid == txid, transfer_attempts.c.broadcast_at.is_(None))
         .values(broadcast_at=func.now())
     )
-    if transfer.status is TransferStatus.SIGNED:
-        await _step(conn, transfer, TransferStatus.BROADCAST)
+    if transfer.status is not TransferStatus.SIGNED:
+        return transfer
+    await _step(conn, transfer, TransferStatus.BROADCAST)
+    return replace(transfer, status=TransferStatus.BROADCAST, version=transfer.version + 1)
 
 
 async def record_sighting(conn: AsyncConnection, transfer: Transfer, seen: Sighting, *, native_asset: str) -> bool:
