@@ -156,7 +156,7 @@ class TestCcxtFeed:
             {"bidPrice": "a lot"},
             {"lastPrice": None},
         ],
-        ids=str,
+        ids="-".join,
     )
     async def test_has_no_price_that_is_stale_or_none(self, exchange: tuple[Exchange, CcxtFeed], ticker: dict):
         given, feed = exchange

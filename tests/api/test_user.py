@@ -97,7 +97,7 @@ class TestToken:
             {"iat": None},
             {"exp": None},
         ],
-        ids=str,
+        ids="-".join,
     )
     async def test_is_refused_when_a_claim_is_wrong_or_missing(self, door: Door, ana: Person, change: dict):
         claims = {

@@ -29,7 +29,7 @@ from models.deposit.tables import deposit_returns, deposits
 from models.errors import IllegalTransition, InsufficientFunds
 from models.instant_trade.states import ENDED
 from models.instant_trade.types import Ruling
-from models.payout.states import KNOWN, PayoutStatus
+from models.payout.states import KNOWN, NEXT, PayoutStatus
 from models.quote.types import Funding
 from models.transfer.states import TransferStatus
 from models.transfer.tables import transfer_transactions
@@ -48,6 +48,8 @@ SIZES = {"dust": COIN // 10_000, "half": COIN // 2, "whole": COIN, "double": 2 *
 RARELY = (False, False, False, True)
 PAUSES = (60.0, 60.0, 60.0, TERMS.deposit_window_seconds, TERMS.chain_timeout_seconds, TERMS.payout_deadline_seconds)
 NUMBERS = itertools.count(1)
+AFTER = {**NEXT, P.CREATED: NEXT[P.SUBMITTED]}
+"""What a provider may say next; the first word follows the sending at once."""
 
 R = TypeVar("R")
 pick = st.integers(0, TRADES_MOST - 1)
@@ -200,7 +202,8 @@ class TradeMachine(RuleBasedStateMachine):
 
     @rule(number=pick, ruling=st.sampled_from(Ruling))
     def operator_rules(self, number: int, ruling: Ruling) -> None:
-        self.tries(self.world.rule(self.trade(number), ruling))
+        reviewed = [trade for trade in self.trades if self.run(self.world.trade(trade)).status == "needs_review"]
+        self.tries(self.world.rule((reviewed or self.trades)[number % len(reviewed or self.trades)], ruling))
 
     @rule(number=pick)
     def operator_nudges(self, number: int) -> None:
@@ -300,8 +303,10 @@ class TradeMachine(RuleBasedStateMachine):
             self.run(do(moving[number % len(moving)].key))
 
     def with_payout(self, number: int, word: PayoutStatus) -> None:
-        if self.run(self.world.payout_status(self.trade(number))) is not None:
-            self.tries(self.world.hear(self.trade(number), word))
+        """To one whose payout is not there yet, or at its end already, a provider says nothing."""
+        states = {trade: self.run(self.world.payout_status(trade)) for trade in self.trades}
+        if told := [trade for trade, state in states.items() if state and word in AFTER[state]]:
+            self.run(self.world.hear(told[number % len(told)], word))
 
     async def deposits(self, status: str) -> list[int]:
         async with self.world.engine.connect() as conn:
