@@ -5,7 +5,7 @@ balance, or the crypto goes back. A finished trade takes no signals, so this sto
 the reopening on it is the same story as any trade's, so the rest is inherited.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 
@@ -28,16 +28,23 @@ class PayoutReturnWorkflow(OtcSellWorkflow):
         if not await self._has_come_back(order):
             return self._progress.status
         reopen = Advance(order.trade_id, order.terms, reopen=True)
+        until = self._deadline(order)
         while (await self._advance(reopen)).status is TradeStatus.COMPLETED:
+            if workflow.now() > until:
+                return TradeStatus.COMPLETED  # the same return was ruled on before, within the trade's own story
             await self._wait()
         return await super().run(order)
 
     async def _has_come_back(self, order: OtcSellInput) -> bool:
         """The provider's own look-up decides, and may be slower than its webhook."""
-        until = workflow.now() + timedelta(seconds=order.terms.payout_deadline_seconds)
+        until = self._deadline(order)
         while workflow.now() < until:
             status = await workflow.execute_activity_method(Pix.check_return, order.trade_id, **PAY)
             if status is PayoutStatus.RETURNED:
                 return True
             await self._wait()
         return False
+
+    @staticmethod
+    def _deadline(order: OtcSellInput) -> datetime:
+        return workflow.now() + timedelta(seconds=order.terms.payout_deadline_seconds)

@@ -20,6 +20,7 @@ from models.instant_trade.types import (
     Nudge,
     Operation,
     Progress,
+    Ruling,
     Step,
     Trade,
 )
@@ -125,10 +126,15 @@ async def _check_cancel(conn: AsyncConnection, trade: Trade, facts: Facts) -> No
     if not may_cancel(trade, facts):
         raise IllegalTransition(f"a trade that is {trade.status} cannot be cancelled: coins have moved or may move")
     if facts.funding is TransferStatus.INTENDED:
-        intent = await transfer_queries.transfer(conn, f"{trade.id}/transfer", lock=True)
-        if intent.status is not TransferStatus.INTENDED:
-            raise IllegalTransition("the transfer has just been signed; the trade goes on")
-        await transfers.reject(conn, intent, "cancelled")
+        await _refuse_signature(conn, trade, "cancelled")
+
+
+async def _refuse_signature(conn: AsyncConnection, trade: Trade, reason: str) -> None:
+    """:raises IllegalTransition: custody was faster."""
+    intent = await transfer_queries.transfer(conn, f"{trade.id}/transfer", lock=True)
+    if intent.status is not TransferStatus.INTENDED:
+        raise IllegalTransition("the transfer has just been signed; the trade goes on")
+    await transfers.reject(conn, intent, reason)
 
 
 async def _attest(conn: AsyncConnection, trade: Trade, word: Attestation) -> None:
@@ -156,6 +162,8 @@ async def _rule(conn: AsyncConnection, trade: Trade, facts: Facts, decision: Dec
         )
     if facts.refund is not None:
         raise IllegalTransition("the refund is on its way; POST transfer looks after it")
+    if facts.funding is TransferStatus.INTENDED and decision.ruling is Ruling.REFUND:
+        await _refuse_signature(conn, trade, "ruled_refund")
     details: dict[str, JsonValue] = {"evidence": decision.evidence}
     trade = await note(conn, trade, f"ruled_{decision.ruling}", actor=decision.actor, details=details)
     await write(conn, trade, ruling=decision.ruling)
