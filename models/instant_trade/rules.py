@@ -111,8 +111,10 @@ def _needs_review(trade: Trade, facts: Facts, _now: datetime) -> Step | None:
         return _ruled(trade, S.COMPLETED)
     if facts.payout is not None:
         return None
-    if facts.funding in NOT_MOVED:
+    if facts.funding is TransferStatus.FAILED:
         return Step(S.CANCELLED, "transfer_reverted")
+    if facts.funding is TransferStatus.REJECTED:
+        return Step(S.CANCELLED, "operator_ruling" if trade.ruling else "transfer_not_possible")
     funded = facts.funding is TransferStatus.FINAL or (
         facts.funding is None and trade.held_units >= trade.amount_units
     )

@@ -482,6 +482,15 @@ class TestCustodySale:
             trade
         )
 
+    async def test_never_signed_is_released_at_once_by_a_ruling_to_refund(self, world: World) -> None:
+        trade = await moving(world)
+        world.pass_time(CHAIN)
+        await world.advance(trade)
+
+        await world.rule(trade, Ruling.REFUND)
+
+        assert Standing("cancelled: operator_ruling", available=3 * COIN) == await world.standing(trade)
+
     async def test_is_refunded_to_the_platform_wallet_after_a_ruling(self, world: World) -> None:
         trade = await moving(world)
         world.pass_time(CHAIN)
