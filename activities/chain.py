@@ -32,6 +32,7 @@ class ChainActivities:
         self, engine: AsyncEngine, catalogue: Catalogue, nodes: Mapping[str, Chain], *, gas_price_most: int
     ) -> None:
         self._engine = engine
+        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._catalogue = catalogue
         self._nodes = nodes
         self._gas_price_most = gas_price_most
@@ -43,7 +44,7 @@ class ChainActivities:
         Names a gas top-up that must come first, where the sending address cannot pay. Rejects the transfer
         if the chain says, before anything is signed, that it cannot succeed.
         """
-        async with self._engine.connect() as conn:
+        async with self._reads.connect() as conn:
             transfer = await queries.transfer(conn, key)
             earlier = (await queries.attempts(conn, [key])).get(key, [])
         if transfer.offer is not None or transfer.status not in {TransferStatus.INTENDED, TransferStatus.BROADCAST}:
@@ -67,7 +68,7 @@ class ChainActivities:
 
         :raises BroadcastUnknown: no clear answer; the retry sends the same bytes.
         """
-        async with self._engine.connect() as conn:
+        async with self._reads.connect() as conn:
             transfer = await queries.transfer(conn, key)
             attempts = (await queries.attempts(conn, [key])).get(key, [])
         if not attempts or transfer.status in ENDED:
@@ -79,7 +80,7 @@ class ChainActivities:
     @activity.defn(name="chain.observe")
     async def observe(self, key: str) -> TransferStatus:
         """Read what the chain shows of a transfer, over all its attempts, and write it down."""
-        async with self._engine.connect() as conn:
+        async with self._reads.connect() as conn:
             transfer = await queries.transfer(conn, key)
             attempts = (await queries.attempts(conn, [key])).get(key, [])
         if not attempts or transfer.status in ENDED:
@@ -88,7 +89,7 @@ class ChainActivities:
 
     async def follow(self, network_id: str) -> None:
         """Look at every transfer in flight on a network; send again, in nonce order, what no node shows."""
-        async with self._engine.connect() as conn:
+        async with self._reads.connect() as conn:
             moving = await queries.in_flight(conn, network_id)
             attempts = await queries.attempts(conn, [transfer.key for transfer in moving])
         for transfer in moving:

@@ -26,6 +26,7 @@ _STATUS = {
 class PixActivities:
     def __init__(self, engine: AsyncEngine, box: SecretBox, providers: Mapping[str, PixProvider]) -> None:
         self._engine = engine
+        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._box = box
         self._providers = providers
 
@@ -66,7 +67,7 @@ class PixActivities:
         return await self._learn(payout, await self._send(provider, payout))
 
     async def _send(self, provider: PixProvider, payout: Payout) -> Report:
-        async with self._engine.begin() as conn:
+        async with self._reads.connect() as conn:
             payee = await bank_data.payee(conn, self._box, payout.bank_data_id)
         order = PayoutOrder(
             key=payout.key,
@@ -101,7 +102,7 @@ class PixActivities:
     @activity.defn(name="pix.check_return")
     async def check_return(self, key: str) -> PayoutStatus:
         """After a payout was paid: has it come back? Believes the provider's look-up, not the webhook."""
-        async with self._engine.begin() as conn:
+        async with self._reads.connect() as conn:
             payout = await queries.payout(conn, key)
         if payout is None or payout.status is not PayoutStatus.PAID:
             return PayoutStatus.UNKNOWN if payout is None else payout.status

@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -118,6 +119,41 @@ class Desk:
             raise SystemExit(f"a trade ended as {ended}")
 
 
+class Spent(dict[str, float]):
+    """CPU seconds by part, over all rounds of one kind."""
+
+    def per_trade(self) -> dict[str, int]:
+        return {part: round(1000 * seconds / (TRADES * ROUNDS)) for part, seconds in self.items()}
+
+
+class Meter:
+    """Where the CPU goes: this process (client, worker, our code), Temporal, PostgreSQL with its backends."""
+
+    def __init__(self, postgres_pid: int, temporal_pid: int) -> None:
+        self._parts = {
+            "python": psutil.Process(),
+            "temporal": psutil.Process(temporal_pid),
+            "postgres": psutil.Process(postgres_pid),
+        }
+
+    async def during(self, work: Awaitable[float], spent: Spent) -> float:
+        before = self._seconds()
+        result = await work
+        for part, seconds in self._seconds().items():
+            spent[part] = spent.get(part, 0) + seconds - before[part]
+        return result
+
+    def _seconds(self) -> dict[str, float]:
+        family = {
+            part: [process, *(process.children() if part == "postgres" else ())]
+            for part, process in self._parts.items()
+        }
+        return {
+            part: sum(times.user + times.system for times in (one.cpu_times() for one in members))
+            for part, members in family.items()
+        }
+
+
 async def per_second(one: Callable[[], Awaitable[None]]) -> float:
     gate = asyncio.Semaphore(CONCURRENT)
 
@@ -159,13 +195,17 @@ async def measure(directory: Path) -> dict[str, object]:
         for warm_up in (idle, desk.sell):
             await asyncio.gather(*(warm_up() for _ in range(5)))
         ours, baseline = [], []
+        spent = {"no-op": Spent(), "OTC sell": Spent()}
+        meter = Meter(postgres.process.pid, temporal.process.pid)
         for _ in range(ROUNDS):
-            baseline.append(await per_second(idle))
-            ours.append(await per_second(desk.sell))
+            baseline.append(await meter.during(per_second(idle), spent["no-op"]))
+            ours.append(await meter.during(per_second(desk.sell), spent["OTC sell"]))
             print(f"no-op {baseline[-1]:6.1f}/s   OTC sell {ours[-1]:6.1f}/s   ratio {ours[-1] / baseline[-1]:.2f}")
         async with engine.connect() as conn:
             statement = text("SELECT count(*) FROM instant_trades WHERE status = 'completed'")
             completed = (await conn.execute(statement)).scalar_one()
+        for name, seconds in spent.items():
+            print(f"CPU ms per {name:8}: " + ", ".join(f"{part} {ms}" for part, ms in seconds.per_trade().items()))
         ratios = [mine / base for mine, base in zip(ours, baseline, strict=True)]
         return {
             "bench": "otc_sell",
@@ -174,6 +214,7 @@ async def measure(directory: Path) -> dict[str, object]:
             "ratio": round(statistics.median(ratios), 2),
             "completed": completed,
             "concurrent": CONCURRENT,
+            "cpu_ms_per_trade": {name: seconds.per_trade() for name, seconds in spent.items()},
         }
 
 
