@@ -96,7 +96,8 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A transfer found in a block. ``(txid, index)`` is unique; index -1 is the native transfer itself."""
+    """A transfer found in a block. ``(txid, index)`` is unique and stays the same
+    through a reorg; index -1 is the native transfer itself, else the event's place within its transaction."""
 
     txid: str
     index: int

@@ -7,6 +7,7 @@ its own execution, which no block lists.
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -47,11 +48,14 @@ async def scan(web3: Web3, first: int, last: int, *, addresses: Names, contracts
     native = [
         transfer for block in blocks for transfer in _native(block, headers[int(block["number"], 16)], addresses)
     ]
-    succeeded = await _succeeded(web3, {transfer.txid for transfer in native})
     tokens = await _tokens(web3, headers, addresses, contracts) if contracts and addresses else []
+    receipts = await _receipts(web3, {transfer.txid for transfer in (*native, *tokens)})
     order = {tx["hash"]: place for block in blocks for place, tx in enumerate(block["transactions"])}
     return sorted(
-        [*(transfer for transfer in native if transfer.txid in succeeded), *tokens],
+        [
+            *(transfer for transfer in native if int(receipts[transfer.txid]["status"], 16) == 1),
+            *(_within_its_transaction(transfer, receipts[transfer.txid]) for transfer in tokens),
+        ],
         key=lambda transfer: (transfer.block.height, order[transfer.txid], transfer.index),
     )
 
@@ -103,18 +107,25 @@ def _native(block: Json, found_in: Block, addresses: Names) -> list[Incoming]:
     ]
 
 
-async def _succeeded(web3: Web3, txids: Collection[str]) -> set[str]:
+async def _receipts(web3: Web3, txids: Collection[str]) -> dict[str, Json]:
     turn = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
-    async def one(txid: str) -> bool:
+    async def one(txid: str) -> Json:
         async with turn:
             receipt: Json | None = await ask(web3, "eth_getTransactionReceipt", txid)
         if receipt is None:
             raise NodeUnavailable("the node lost a transaction of a block it had just shown")
-        return int(receipt["status"], 16) == 1
+        return receipt
 
-    fates = await asyncio.gather(*(one(txid) for txid in txids))
-    return {txid for txid, succeeded in zip(txids, fates, strict=True) if succeeded}
+    return dict(zip(txids, await asyncio.gather(*(one(txid) for txid in txids)), strict=True))
+
+
+def _within_its_transaction(transfer: Incoming, receipt: Json) -> Incoming:
+    """Nodes count logs through the block; a reorg that moves the transaction would give the transfer another
+    index, and so another identity. Its place within its transaction stays.
+    """
+    first = min(int(event["logIndex"], 16) for event in receipt["logs"])
+    return replace(transfer, index=transfer.index - first)
 
 
 async def _tokens(web3: Web3, headers: Mapping[int, Block], addresses: Names, contracts: Names) -> list[Incoming]:

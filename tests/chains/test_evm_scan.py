@@ -32,6 +32,19 @@ class TestScan:
         assert [-1, -1] == [each.index for each in found if each.contract is None]
         assert all(each.index >= 0 for each in found if each.contract)
 
+    async def test_names_a_token_transfer_by_its_place_in_its_transaction_not_in_the_block(
+        self, anvil, node, account, token, stranger
+    ):
+        await anvil.call_erc20(token, "mint", account.address, 100)
+        height = await anvil.height() + 1
+        await account.sends(account.pays(stranger, 1, token), nonce=await node.nonce(account.address))
+        await account.sends(account.pays(stranger, 2, token), nonce=await node.nonce(account.address))
+        await anvil.mine()
+
+        found = await node.scan(height, height, addresses={stranger}, contracts={token})
+
+        assert [(1, 0), (2, 0)] == [(each.units, each.index) for each in found]
+
     async def test_gives_addresses_and_contracts_back_as_the_caller_spells_them(self, anvil, node, account, token):
         await anvil.call_erc20(token, "mint", account.address, 5)
         height = await anvil.height()
