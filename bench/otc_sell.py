@@ -175,6 +175,7 @@ async def measure(directory: Path) -> dict[str, object]:
             stack.push_async_callback(part.stop)
         settings = Settings(
             database_url=postgres.url(),
+            database_owner_url=postgres.owner_url,
             temporal_address=temporal.address,
             data_key=SecretStr(base64.b64encode(secrets.token_bytes(32)).decode()),
             networks={"ethereum": NetworkSettings(rpc_urls=["http://127.0.0.1:1"])},

@@ -56,7 +56,10 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     state_dir: Path = Path(".liquida")
 
-    database_url: str = "postgresql+asyncpg://liquida@127.0.0.1:54310/liquida"
+    database_url: str = "postgresql+asyncpg://liquida_runtime@127.0.0.1:54310/liquida"
+    """The role may read the ledger and post to it; it owns nothing."""
+    database_owner_url: str = "postgresql+asyncpg://liquida@127.0.0.1:54310/liquida"
+    """For ``liquida migrate`` alone."""
     database_pool: int = Field(default=20, ge=1)
 
     temporal_address: str = "127.0.0.1:7233"

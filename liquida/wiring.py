@@ -81,7 +81,7 @@ def assets(settings: Settings) -> list[Asset]:
 
 async def install(settings: Settings) -> str:
     """Bring the database to the latest schema and to the networks that settings name. The revision reached."""
-    revision = await database.migrate(settings.database_url)
+    revision = await database.migrate(settings.database_owner_url)
     engine = database.engine(settings.database_url, pool=1)
     async with engine.begin() as conn:
         await network_writes.seed(conn, networks(settings), assets(settings))

@@ -362,6 +362,7 @@ def _settings(
     return Settings(
         state_dir=directory,
         database_url=postgres.url(),
+        database_owner_url=postgres.owner_url,
         temporal_address=temporal.address,
         api_port=api_port,
         public_url=f"http://127.0.0.1:{api_port}",

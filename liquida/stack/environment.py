@@ -13,7 +13,7 @@ from liquida.settings import Settings
 from liquida.settings import settings as process_settings
 from liquida.stack.evm_node import CHAIN_ID
 from liquida.stack.ports import LOOPBACK
-from liquida.stack.postgres import DATABASE, ROLE
+from liquida.stack.postgres import DATABASE, OWNER_ROLE, RUNTIME_ROLE
 from models.errors import StackUnavailable
 
 SECRETS_FILE = "secrets.env"
@@ -41,7 +41,8 @@ def environment(settings: Settings) -> dict[str, str]:
     addresses = {
         "LIQUIDA_ENVIRONMENT": settings.environment,
         "LIQUIDA_STATE_DIR": str(state_dir),
-        "LIQUIDA_DATABASE_URL": f"postgresql+asyncpg://{ROLE}@{LOOPBACK}:{settings.postgres_port}/{DATABASE}",
+        "LIQUIDA_DATABASE_URL": _database_url(RUNTIME_ROLE, settings),
+        "LIQUIDA_DATABASE_OWNER_URL": _database_url(OWNER_ROLE, settings),
         "LIQUIDA_TEMPORAL_ADDRESS": f"{LOOPBACK}:{settings.temporal_port}",
         "LIQUIDA_TEMPORAL_NAMESPACE": settings.temporal_namespace,
         "LIQUIDA_TEMPORAL_UI_URL": f"http://{LOOPBACK}:{settings.temporal_ui_port}",
@@ -64,6 +65,10 @@ def adopt(settings: Settings) -> Settings:
     os.environ.update({name: value for name, value in environment(settings).items() if name not in chosen and value})
     process_settings.cache_clear()
     return process_settings()
+
+
+def _database_url(role: str, settings: Settings) -> str:
+    return f"postgresql+asyncpg://{role}@{LOOPBACK}:{settings.postgres_port}/{DATABASE}"
 
 
 def development_network(evm_port: int) -> dict[str, object]:

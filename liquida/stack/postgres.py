@@ -24,7 +24,8 @@ from models.errors import StackUnavailable
 
 SYSTEM_USER = "pgserver"
 SUPERUSER = "postgres"
-ROLE = "liquida"
+OWNER_ROLE = "liquida"
+RUNTIME_ROLE = "liquida_runtime"
 DATABASE = "liquida"
 
 ACCESS = f"""\
@@ -66,9 +67,14 @@ class Postgres:
         """As ``psql`` takes it."""
         return self.url().replace("+asyncpg", "")
 
-    def url(self, database: str = DATABASE, *, user: str = ROLE) -> str:
-        """A SQLAlchemy address over asyncpg."""
+    def url(self, database: str = DATABASE, *, user: str = RUNTIME_ROLE) -> str:
+        """A SQLAlchemy address over asyncpg, of the role that the program runs as."""
         return f"postgresql+asyncpg://{user}@{LOOPBACK}:{self._port}/{database}"
+
+    @property
+    def owner_url(self) -> str:
+        """The address of the role that owns the tables: for migrations."""
+        return self.url(user=OWNER_ROLE)
 
     @property
     def admin_url(self) -> str:
@@ -76,7 +82,7 @@ class Postgres:
         return self.url(SUPERUSER, user=SUPERUSER)
 
     async def start(self) -> None:
-        """Initialise once, recover after a crash, listen, and make role and database.
+        """Initialise once, recover after a crash, listen, and make roles and database.
 
         :raises StackUnavailable: the port is taken, or the server does not come up.
         """
@@ -85,7 +91,7 @@ class Postgres:
         await asyncio.to_thread(self._prepare)
         await self._wait_for_orphans()
         await self.process.start(self._is_ready, ready_seconds=120)
-        await create_role_and_database(self.admin_url)
+        await create_roles_and_database(self.admin_url)
 
     async def stop(self) -> None:
         """Fast shutdown: open transactions are rolled back, the data directory is left clean."""
@@ -189,30 +195,38 @@ def programs() -> Path:
     return Path(wheel.submodule_search_locations[0]).resolve() / "pginstall" / "bin"
 
 
-async def create_role_and_database(admin_url: str) -> None:
-    """Make the role and the database ``liquida`` where they are missing."""
+async def create_roles_and_database(admin_url: str) -> None:
+    """Make the two roles and the database ``liquida`` where they are missing."""
     connection = await _connect(admin_url)
     try:
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE):
-            await connection.execute(f'CREATE ROLE "{ROLE}" LOGIN')
+        for role in (OWNER_ROLE, RUNTIME_ROLE):
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+                await connection.execute(f'CREATE ROLE "{role}" LOGIN')
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
-            await connection.execute(f'CREATE DATABASE "{DATABASE}" OWNER "{ROLE}"')
+            await connection.execute(f'CREATE DATABASE "{DATABASE}" OWNER "{OWNER_ROLE}"')
     finally:
         await connection.close()
 
 
 async def create_database(admin_url: str, name: str, *, template: str = "template1") -> str:
-    """Make a database owned by the role ``liquida``, a copy of ``template``; its address.
+    """Make a database owned by the role ``liquida``, a copy of ``template``; its address for the program's role.
 
     :param admin_url: :attr:`Postgres.admin_url`.
     :param template: nobody may be connected to it meanwhile.
     """
     connection = await _connect(admin_url)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}" OWNER "{ROLE}" TEMPLATE "{template}" STRATEGY file_copy')
+        await connection.execute(
+            f'CREATE DATABASE "{name}" OWNER "{OWNER_ROLE}" TEMPLATE "{template}" STRATEGY file_copy'
+        )
     finally:
         await connection.close()
-    return f"postgresql+asyncpg://{ROLE}@{urlsplit(admin_url).netloc.rpartition('@')[2]}/{name}"
+    return f"postgresql+asyncpg://{RUNTIME_ROLE}@{urlsplit(admin_url).netloc.rpartition('@')[2]}/{name}"
+
+
+def as_owner(url: str) -> str:
+    """The same database for the role that owns its tables."""
+    return url.replace(f"//{RUNTIME_ROLE}@", f"//{OWNER_ROLE}@")
 
 
 async def drop_database(admin_url: str, name: str) -> None:

@@ -1,19 +1,40 @@
 """The one way to move value."""
 
-import hashlib
+import asyncio
+import random
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 
-import orjson
+import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from models.errors import InsufficientFunds, OperationKeyReused
+from models.errors import DatabaseUnavailable, InsufficientFunds, LiquidaError, OperationKeyReused
 from models.ledger.types import Transaction
 
-_POST = text("SELECT key, fresh FROM ledger_post(CAST(:batch AS jsonb))")
-_NEVER_NEGATIVE = "ledger_accounts_never_negative"
+POSTINGS_MAX = 2_000
+"""In one call. Each owner in it takes a lock in PostgreSQL's shared table, which is not endless."""
+
+_PARAMETERS = {
+    "keys": "text[]",
+    "kinds": "text[]",
+    "refs": "text[]",
+    "reasons": "text[]",
+    "numbers": "int[]",
+    "owners": "text[]",
+    "assets": "text[]",
+    "purposes": "text[]",
+    "amounts": "numeric[]",
+}
+_POST = text(f"SELECT ledger_post({', '.join(f'CAST(:{name} AS {kind})' for name, kind in _PARAMETERS.items())})")
+_POST_ALONE = f"SELECT ledger_post({', '.join(f'${number + 1}' for number in range(len(_PARAMETERS)))})"
+_NEVER_NEGATIVE = {"ledger_accounts_never_negative", "ledger_postings_never_negative"}
 _KEY_REUSED = "LQ001"
+_TRY_AGAIN = {"40001", "40P01"}
+"""Serialisation failure and deadlock: PostgreSQL undid everything, so trying again is safe."""
+_ATTEMPTS = 6
 
 
 async def post(conn: AsyncConnection, *transactions: Transaction) -> list[bool]:
@@ -25,42 +46,76 @@ async def post(conn: AsyncConnection, *transactions: Transaction) -> list[bool]:
         void then: open a savepoint around this call to go on.
     :raises OperationKeyReused: a key was posted before with other content.
     """
-    batch = orjson.dumps([_row(transaction) for transaction in transactions]).decode()
+    if not transactions:
+        return []
     try:
-        rows = (await conn.execute(_POST, {"batch": batch})).all()
-    except IntegrityError as error:
-        if _NEVER_NEGATIVE in str(error.orig):
-            raise InsufficientFunds("the balance is smaller than the amount") from error
-        raise
+        fresh = (await conn.execute(_POST, dict(zip(_PARAMETERS, _arrays(transactions), strict=True)))).scalar_one()
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _KEY_REUSED:
-            keys = ", ".join(transaction.key for transaction in transactions)
-            raise OperationKeyReused(f"one of {keys} was posted before with other content") from error
-        raise
-    return [bool(row.fresh) for row in rows]
+        cause = getattr(error.orig, "__cause__", None)
+        raise (_meaning(cause, transactions) or error) from error
+    return list(fresh)
 
 
-def _row(transaction: Transaction) -> dict[str, object]:
-    postings = [
-        {
-            "owner": posting.account.owner,
-            "asset": posting.account.asset,
-            "purpose": posting.account.purpose,
-            "constrained": posting.account.is_constrained,
-            "amount": str(posting.units),
-        }
+async def post_alone(engine: AsyncEngine, *transactions: Transaction) -> list[bool]:
+    """Post transactions, all or none, in a database transaction of their own: one round trip, one commit.
+
+    Waiting for others is not an error: what PostgreSQL undid because of them is posted again.
+    :returns: for each transaction, whether this call was the first to post it.
+    :raises InsufficientFunds: an account would fall below zero; nothing was posted.
+    :raises OperationKeyReused: a key was posted before with other content; nothing was posted.
+    :raises DatabaseUnavailable: whether they were posted is not known; call again with the same keys.
+    """
+    if not transactions:
+        return []
+    arrays = _arrays(transactions)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return await _call(engine, arrays)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate in _TRY_AGAIN and attempt + 1 < _ATTEMPTS:
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 spreads callers, keeps no secret
+                continue
+            raise (_meaning(error, transactions) or error) from error
+        except (OSError, asyncpg.InterfaceError) as error:
+            raise DatabaseUnavailable("the database went away while posting") from error
+    raise AssertionError("the last attempt answers or raises")
+
+
+async def _call(engine: AsyncEngine, arrays: Sequence[object]) -> list[bool]:
+    """Beside SQLAlchemy, which would begin and commit in round trips of its own."""
+    async with engine.connect() as conn:
+        driver: Any = (await conn.get_raw_connection()).driver_connection
+        fresh: list[bool] = await driver.fetchval(_POST_ALONE, *arrays)
+    return fresh
+
+
+def _arrays(transactions: Sequence[Transaction]) -> tuple[list[Any], ...]:
+    """The parameters of ``ledger_post``: four arrays by transaction, five by posting."""
+    columns: tuple[list[Any], ...] = tuple([] for _ in _PARAMETERS)
+    keys, kinds, refs, reasons, numbers, owners, assets, purposes, amounts = columns
+    for number, transaction in enumerate(transactions, start=1):
+        keys.append(transaction.key)
+        kinds.append(transaction.kind)
+        refs.append(transaction.reference)
+        reasons.append(transaction.reason)
         for posting in sorted(
             transaction.postings, key=lambda p: (p.account.asset, p.account.purpose, p.account.owner or "")
-        )
-    ]
-    return {
-        "key": transaction.key,
-        "kind": transaction.kind,
-        "reference": transaction.reference,
-        "hash": _content_hash(transaction.kind, transaction.reference, postings),
-        "postings": postings,
-    }
+        ):
+            numbers.append(number)
+            owners.append(posting.account.owner)
+            assets.append(posting.account.asset)
+            purposes.append(posting.account.purpose)
+            amounts.append(Decimal(posting.units))
+    if len(numbers) > POSTINGS_MAX:
+        raise ValueError(f"{len(numbers)} postings in one call; at most {POSTINGS_MAX}")
+    return columns
 
 
-def _content_hash(kind: str, reference: str, postings: Sequence[object]) -> str:
-    return hashlib.sha256(orjson.dumps([kind, reference, postings])).hexdigest()
+def _meaning(error: object, transactions: Sequence[Transaction]) -> LiquidaError | None:
+    """The database's refusal in our words, where it is one of ours."""
+    if getattr(error, "constraint_name", None) in _NEVER_NEGATIVE:
+        return InsufficientFunds("the balance is smaller than the amount")
+    if getattr(error, "sqlstate", None) == _KEY_REUSED:
+        keys = ", ".join(transaction.key for transaction in transactions)
+        return OperationKeyReused(f"one of {keys} was posted before with other content")
+    return None

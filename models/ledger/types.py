@@ -22,6 +22,42 @@ class Kind(StrEnum):
     REFUND = "refund"
     NETWORK_FEE = "network_fee"
     FUNDING = "funding"
+    TRANSFER = "transfer"
+    WITHDRAWAL = "withdrawal"
+    ADJUSTMENT = "adjustment"
+
+
+class Operation(StrEnum):
+    """What users read a transaction as, in their history."""
+
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
+    TRANSFER = "transfer"
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    FEE = "fee"
+    TRADE = "trade"
+    REFUND = "refund"
+    ADJUSTMENT = "adjustment"
+
+
+OPERATIONS: dict[Kind, Operation] = {
+    Kind.DEPOSIT: Operation.DEPOSIT,
+    Kind.HOLD: Operation.FREEZE,
+    Kind.RELEASE: Operation.UNFREEZE,
+    Kind.SELL: Operation.TRADE,
+    Kind.UNSELL: Operation.TRADE,
+    Kind.PAYOUT: Operation.WITHDRAWAL,
+    Kind.PAYOUT_RETURN: Operation.REFUND,
+    Kind.CREDIT: Operation.REFUND,
+    Kind.REFUND: Operation.REFUND,
+    Kind.NETWORK_FEE: Operation.FEE,
+    Kind.FUNDING: Operation.ADJUSTMENT,
+    Kind.TRANSFER: Operation.TRANSFER,
+    Kind.WITHDRAWAL: Operation.WITHDRAWAL,
+    Kind.ADJUSTMENT: Operation.ADJUSTMENT,
+}
+"""The database's function ``ledger_operation`` says the same; it refuses a kind it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +72,7 @@ class Posting:
 class Transaction:
     """Postings that happen together or not at all, under a key that happens once.
 
-    ``reference``: the trade, deposit or transfer they belong to.
+    ``reference``: the trade, deposit or transfer they belong to. ``reason``: a person's words, where a person did it.
     :raises LedgerUnbalanced: an asset does not sum to zero, or a posting moves nothing.
     """
 
@@ -44,6 +80,7 @@ class Transaction:
     kind: Kind
     reference: str
     postings: tuple[Posting, ...] = field(default_factory=tuple)
+    reason: str | None = None
 
     def __post_init__(self) -> None:
         sums: dict[str, int] = {}
@@ -55,6 +92,8 @@ class Transaction:
             raise LedgerUnbalanced(f"{self.key}: does not sum to zero per asset")
 
 
-def move(key: str, kind: Kind, reference: str, source: Account, target: Account, units: int) -> Transaction:
+def move(
+    key: str, kind: Kind, reference: str, source: Account, target: Account, units: int, *, reason: str | None = None
+) -> Transaction:
     """``units`` from ``source`` to ``target``, both of one asset."""
-    return Transaction(key, kind, reference, (Posting(source, -units), Posting(target, units)))
+    return Transaction(key, kind, reference, (Posting(source, -units), Posting(target, units)), reason)

@@ -15,7 +15,7 @@ __all__ = ["parts_directory", "postgres_server", "temporal_server"]
 
 @pytest.fixture(scope="session")
 async def engine(postgres_server: Postgres) -> AsyncIterator[AsyncEngine]:
-    await database.migrate(postgres_server.url())
+    await database.migrate(postgres_server.owner_url)
     engine = database.engine(postgres_server.url())
     await furnish(engine)
     yield engine

@@ -15,7 +15,9 @@ from tests.parts import start_postgres
 async def test_a_broken_law_is_an_error_in_the_log(parts_directory):
     async with start_postgres(parts_directory / "watchman") as postgres:
         settings = Settings(
-            database_url=postgres.url(), networks={"ethereum": NetworkSettings(rpc_urls=["http://127.0.0.1:1"])}
+            database_url=postgres.url(),
+            database_owner_url=postgres.owner_url,
+            networks={"ethereum": NetworkSettings(rpc_urls=["http://127.0.0.1:1"])},
         )
         await wiring.install(settings)
         engine = database.engine(postgres.url(), pool=2)

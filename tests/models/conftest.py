@@ -20,7 +20,7 @@ _NUMBERS = itertools.count(1)
 
 @pytest.fixture(scope="session")
 async def template(postgres_server: Postgres) -> str:
-    await migrate(postgres_server.url())
+    await migrate(postgres_server.owner_url)
     made = make_engine(postgres_server.url())
     await World(made).settle()
     await made.dispose()

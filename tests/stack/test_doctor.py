@@ -21,7 +21,7 @@ from liquida.stack import temporal
 from liquida.stack.environment import development_secrets
 from liquida.stack.evm_node import EvmNode
 from liquida.stack.ports import free_port
-from liquida.stack.postgres import Postgres, create_database
+from liquida.stack.postgres import Postgres, as_owner, create_database
 from liquida.stack.temporal import Temporal
 from tests.sandbox_process import SandboxProcess
 
@@ -38,7 +38,7 @@ async def healthy(
     """Settings of an installation without a fault, but for the bank, which each test starts if it needs it."""
     state_dir = tmp_path_factory.mktemp("doctor")
     url = await create_database(postgres_server.admin_url, "doctor")
-    await migrate(url)
+    await migrate(as_owner(url))
     SealedFile(state_dir / "wallet.sealed", PASSPHRASE, scrypt_n=2**14).create()
     given = {name.removeprefix("LIQUIDA_").lower(): value for name, value in development_secrets(state_dir).items()}
     ports = ("postgres_port", "temporal_port", "temporal_ui_port", "evm_port", "sandbox_port", "api_port")

@@ -45,7 +45,7 @@ class TestEnvironment:
 
         told = environment(Settings(state_dir=tmp_path, database_url="postgresql+asyncpg://elsewhere/x", **ports))
 
-        assert "postgresql+asyncpg://liquida@127.0.0.1:1001/liquida" == told["LIQUIDA_DATABASE_URL"]
+        assert "postgresql+asyncpg://liquida_runtime@127.0.0.1:1001/liquida" == told["LIQUIDA_DATABASE_URL"]
         assert "127.0.0.1:1002" == told["LIQUIDA_TEMPORAL_ADDRESS"]
         assert "http://127.0.0.1:1003" == told["LIQUIDA_SANDBOX_URL"]
         assert "http://127.0.0.1:1004" == told["LIQUIDA_PUBLIC_URL"]
