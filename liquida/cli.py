@@ -1,16 +1,16 @@
 """The command line. Each command imports what it runs, so that ``--help`` is instant."""
 
-import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+from liquida import cli_ledger
+from liquida.cli_common import fail, finish, leave, read_settings
 from models.errors import LiquidaError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ users = typer.Typer(no_args_is_help=True, help="Users and their API keys.")
 wallet = typer.Typer(no_args_is_help=True, help="The system wallet.")
 app.add_typer(users, name="user")
 app.add_typer(wallet, name="wallet")
+app.add_typer(cli_ledger.app, name="ledger")
 
 
 class Queue(StrEnum):
@@ -34,7 +35,7 @@ def up() -> None:
     """Start the whole system on this machine; Ctrl-C stops it, the next start goes on from there."""
     from liquida.stack.up import up as run
 
-    _run(run(_settings(adopted=False)))
+    finish(run(read_settings(adopted=False)))
 
 
 @app.command()
@@ -42,7 +43,7 @@ def demo() -> None:
     """Start the system, run trades, print what happened, stop. Fails if any trade ended otherwise than told."""
     from liquida.demo import run
 
-    _run(run())
+    finish(run())
 
 
 @app.command()
@@ -50,7 +51,7 @@ def api() -> None:
     """Serve the HTTP API."""
     from liquida.serve import run
 
-    _run(run(_settings()))
+    finish(run(read_settings()))
 
 
 @app.command()
@@ -60,7 +61,7 @@ def worker(
     """Serve task queues: all of them, or those named."""
     from liquida.worker import QUEUES, run
 
-    _run(run(_settings(), tuple(map(str, queue)) if queue else QUEUES))
+    finish(run(read_settings(), tuple(map(str, queue)) if queue else QUEUES))
 
 
 @app.command()
@@ -68,7 +69,7 @@ def migrate() -> None:
     """Bring the database to the latest schema and to the networks that settings name."""
     from liquida.wiring import install
 
-    revision = _run(install(_settings()))
+    revision = finish(install(read_settings()))
     print(f"database is at revision {revision}")
 
 
@@ -78,10 +79,10 @@ def doctor() -> None:
     from liquida.doctor import doctor as examine
     from liquida.doctor import render
 
-    findings = _run(examine(_settings()))
+    findings = finish(examine(read_settings()))
     render(findings)
     if any(finding.failed for finding in findings):
-        _exit(1)
+        leave(1)
 
 
 @app.command()
@@ -89,10 +90,10 @@ def check() -> None:
     """Check the laws of the books on the live database; fails, naming rows, if one is broken."""
     from liquida.accounts import broken_laws
 
-    broken = _run(broken_laws(_settings().database_url))
+    broken = finish(broken_laws(read_settings().database_url))
     print(json.dumps(broken, indent=2) if broken else "every law of the books holds")
     if broken:
-        _exit(1)
+        leave(1)
 
 
 @app.command()
@@ -116,8 +117,8 @@ def add_user(email: str, role: str = "user") -> None:
     """Add a user and print an API key, this once. A password, if wanted, is read from LIQUIDA_PASSWORD."""
     from liquida.accounts import add
 
-    user_id, key = _run(
-        add(_settings().database_url, email=email, role=role, password=os.environ.get("LIQUIDA_PASSWORD"))
+    user_id, key = finish(
+        add(read_settings().database_url, email=email, role=role, password=os.environ.get("LIQUIDA_PASSWORD"))
     )
     print(json.dumps({"user_id": user_id, "api_key": key}))
 
@@ -127,7 +128,7 @@ def init_wallet() -> None:
     """Make a new seed, sealed in the wallet file. Its 24 words are shown this once: write them down."""
     from chains.keys.sealed_file import SealedFile
 
-    settings = _settings()
+    settings = read_settings()
     words = SealedFile(settings.wallet_file, settings.wallet_passphrase).create()
     print(words.get_secret_value())
 
@@ -139,7 +140,7 @@ def restore_wallet() -> None:
 
     from chains.keys.sealed_file import SealedFile
 
-    settings = _settings()
+    settings = read_settings()
     words = SecretStr(typer.prompt("the 24 words", hide_input=True))
     file = SealedFile(settings.wallet_file, settings.wallet_passphrase)
     file.import_words(words)
@@ -151,7 +152,7 @@ def house_addresses() -> None:
     """Print the house's own address on each network: fund these, they pay for gas and refunds."""
     from liquida.accounts import house_addresses as find
 
-    print(json.dumps(_run(find(_settings().database_url)), indent=2))
+    print(json.dumps(finish(find(read_settings().database_url)), indent=2))
 
 
 def main() -> None:
@@ -159,42 +160,16 @@ def main() -> None:
     try:
         app(standalone_mode=False)
     except typer.Exit as leaving:
-        _exit(leaving.exit_code)
+        leave(leaving.exit_code)
     except typer.Abort:
-        _exit(130)
+        leave(130)
     except LiquidaError as error:
-        _fail(f"{error.title}: {error.detail}")
+        fail(f"{error.title}: {error.detail}")
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(["LIQUIDA", *map(str, fault["loc"])]).upper()
             print(f"{name}: {fault['msg']}", file=sys.stderr)
-        _fail("settings are not usable; .env.example explains each")
+        fail("settings are not usable; .env.example explains each")
     except typer._click.ClickException as error:  # noqa: SLF001 typer's own name for it
         error.show()
-        _exit(error.exit_code)
-
-
-def _settings(*, adopted: bool = True) -> Any:
-    from liquida.logging import configure
-    from liquida.settings import settings
-    from liquida.stack.environment import adopt
-
-    found = adopt(settings()) if adopted else settings()
-    configure(level=found.log_level, json=found.log_json)
-    return found
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
-
-
-def _fail(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-    _exit(1)
-
-
-def _exit(code: int) -> None:
-    """Leave at once: the Temporal SDK's threads may otherwise change the exit code on the way out."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        leave(error.exit_code)
