@@ -1,10 +1,11 @@
 """What every command does the same way."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
+
+import uvloop
 
 from liquida.settings import Settings
 
@@ -21,7 +22,8 @@ def read_settings(*, adopted: bool = True) -> Settings:
 
 
 def finish(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(work)
+    """Run to the end, on uvloop: a database call costs half the CPU it costs on asyncio's own loop."""
+    return uvloop.run(work)
 
 
 def fail(sentence: str) -> None:

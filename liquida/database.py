@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_MAY_WRITE = text("SELECT has_table_privilege('ledger_postings', 'INSERT, UPDATE, DELETE')")
 
 
 def engine(url: str, *, pool: int = 20) -> AsyncEngine:
@@ -41,6 +42,16 @@ async def present_revision(url: str) -> str | None:
                 return None
             found = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
             return None if found is None else str(found)
+    finally:
+        await probe.dispose()
+
+
+async def may_write_the_ledger(url: str) -> bool:
+    """Whether this role can go around the ledger's one door: it owns the tables, or was given too much."""
+    probe = create_async_engine(url)
+    try:
+        async with probe.connect() as conn:
+            return bool((await conn.execute(_MAY_WRITE)).scalar_one())
     finally:
         await probe.dispose()
 

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from temporalio.service import RPCError, RPCStatusCode
 
 from chains.keys.sealed_file import SealedFile
-from liquida.database import latest_revision, present_revision
+from liquida.database import latest_revision, may_write_the_ledger, present_revision
 from liquida.settings import NetworkSettings, Settings
 from liquida.stack import evm_node, ports, postgres, temporal
 from liquida.stack.environment import SECRETS_FILE, read_secrets
@@ -138,7 +138,17 @@ async def _database(settings: Settings) -> list[Finding]:
     if present != latest:
         found = f"{where} is at revision {present or 'none'}, the program needs {latest}"
         return [Finding("Database", Level.FAIL, found, "liquida migrate")]
-    return [Finding("Database", Level.OK, f"{where}, revision {present}"), await _clock(settings)]
+    role = await _role(settings)
+    return [Finding("Database", Level.OK, f"{where}, revision {present}"), role, await _clock(settings)]
+
+
+async def _role(settings: Settings) -> Finding:
+    """What the database refuses to the program, no fault in the program can do."""
+    if await may_write_the_ledger(settings.database_url):
+        found = "LIQUIDA_DATABASE_URL names a role that can write the ledger's tables"
+        remedy = "name liquida_runtime there, and the owner in LIQUIDA_DATABASE_OWNER_URL, for liquida migrate alone"
+        return Finding("Database role", Level.FAIL, found, remedy)
+    return Finding("Database role", Level.OK, "reads the ledger, posts through its function, and no more")
 
 
 async def _clock(settings: Settings) -> Finding:

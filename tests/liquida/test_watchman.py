@@ -21,7 +21,8 @@ async def test_a_broken_law_is_an_error_in_the_log(parts_directory):
         )
         await wiring.install(settings)
         engine = database.engine(postgres.url(), pool=2)
-        async with engine.begin() as conn:
+        owner = database.engine(postgres.owner_url, pool=1)
+        async with owner.begin() as conn:
             ana = await users.add_user(conn, email="ana@example.com")
             await conn.execute(text("ALTER TABLE ledger_accounts DISABLE TRIGGER USER"))
             account = text(
@@ -29,6 +30,7 @@ async def test_a_broken_law_is_an_error_in_the_log(parts_directory):
                 " VALUES (:owner, 'BRL', 'available', true, 500)"
             )
             await conn.execute(account, {"owner": ana.user_id})
+        await owner.dispose()
 
         with capture_logs() as logs:
             watching = asyncio.create_task(watch_laws(engine, every_seconds=0.01))

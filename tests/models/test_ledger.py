@@ -2,16 +2,17 @@
 
 import asyncio
 import random
+from typing import ClassVar
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from models.errors import InsufficientFunds, LedgerUnbalanced, OperationKeyReused
 from models.ledger import queries
 from models.ledger.chart import Purpose, available, custody, held, house
 from models.ledger.post import post
-from models.ledger.types import Kind, Posting, Transaction, move
+from models.ledger.types import OPERATIONS, Kind, Posting, Transaction, move
 from tests.models.world import COIN, ETH, World
 
 POSTERS = 16
@@ -24,11 +25,14 @@ EDITS = (
     "DELETE FROM ledger_transactions",
     "TRUNCATE ledger_transactions CASCADE",
     "TRUNCATE ledger_accounts CASCADE",
-    "UPDATE ledger_accounts SET balance = balance + 1 WHERE is_constrained",
     "UPDATE ledger_accounts SET is_constrained = false, balance = NULL",
+    "UPDATE ledger_accounts SET owner = NULL",
     "DELETE FROM ledger_accounts WHERE id NOT IN (SELECT account_id FROM ledger_postings)",
     "DELETE FROM ledger_accounts",
+    "UPDATE ledger_seals SET transactions = 0",
+    "DELETE FROM ledger_snapshots",
 )
+"""Refused to everybody: to the program by its rights, to the owner by triggers."""
 
 
 async def give(world: World, units: int, *, user: str | None = None, key: str = "deposit/1") -> list[bool]:
@@ -212,76 +216,81 @@ class TestDatabase:
         await give(world, 10)
         await hold(world, 4)
 
-    async def test_refuses_to_edit_or_delete(self, world: World) -> None:
-        await world.execute(
-            "INSERT INTO ledger_accounts (asset_id, purpose, is_constrained) VALUES ('BRL', 'unused', false)"
-        )
-
-        for statement in EDITS:
-            with pytest.raises(DBAPIError):
-                await world.execute(statement)
-
-        assert (6, 4, -10) == (await world.available(), await world.held(), await world.custody())
-
-    async def test_refuses_an_account_that_begins_with_money(self, world: World) -> None:
-        with pytest.raises(DBAPIError):
-            await world.execute(
-                "INSERT INTO ledger_accounts (owner, asset_id, purpose, is_constrained, balance)"
-                " VALUES (:user, 'BRL', 'available', true, 1000000)",
-                user=world.user_id,
-            )
+    @pytest.mark.parametrize("statement", EDITS)
+    async def test_refuses_to_edit_or_delete(self, world: World, statement: str) -> None:
+        with pytest.raises(DBAPIError, match="permission denied"):
+            await world.execute(statement)
+        with pytest.raises(DBAPIError, match="append-only"):
+            await world.execute_as_owner(statement)
 
     async def test_refuses_a_users_account_without_a_floor(self, world: World) -> None:
-        with pytest.raises(DBAPIError):
-            await world.execute(
+        with pytest.raises(DBAPIError, match="users_are_constrained"):
+            await world.execute_as_owner(
                 "INSERT INTO ledger_accounts (owner, asset_id, purpose, is_constrained)"
                 " VALUES (:user, 'BRL', 'available', false)",
                 user=world.user_id,
             )
 
-    async def _insert(self, world: World, amounts: dict[str, int], *, into: str | None = None) -> None:
-        """Postings on Ana's ETH accounts by purpose, in a new transaction or ``into`` an old one."""
-        async with world.engine.begin() as conn:
-            if into is None:
-                into = "raw"
-                await conn.execute(
-                    text(
-                        "INSERT INTO ledger_transactions (key, kind, reference, content_hash)"
-                        " VALUES ('raw', 'release', 'raw', '\\x00')"
-                    )
-                )
-            values = ", ".join(f"('{purpose}', {amount})" for purpose, amount in amounts.items())
-            await conn.execute(
-                text(
-                    "INSERT INTO ledger_postings (transaction_id, account_id, amount, balance_after)"
-                    " SELECT t.id, a.id, v.amount, 999 FROM ledger_transactions AS t, ledger_accounts AS a"
-                    f" JOIN (VALUES {values}) AS v(purpose, amount) ON v.purpose = a.purpose"
-                    f" WHERE t.key = '{into}' ORDER BY a.id"
-                )
-            )
-
-    async def test_carries_the_balance_itself(self, world: World) -> None:
-        await self._insert(world, {"available": 1, "held": -1})
-
-        assert "balances_add_up" not in await world.broken_laws()
-        assert 7 == await world.scalar("SELECT balance FROM ledger_accounts WHERE purpose = 'available'")
-
-    async def test_refuses_a_transaction_that_does_not_balance(self, world: World) -> None:
-        with pytest.raises(DBAPIError, match="balance_to_zero"):
-            await self._insert(world, {"available": 1})
-
-    async def test_refuses_an_overdraft(self, world: World) -> None:
+    async def test_refuses_an_overdraft_even_of_the_owner(self, world: World) -> None:
         with pytest.raises(DBAPIError, match="never_negative"):
-            await self._insert(world, {"available": -7, "held": 7})
+            await world.execute_as_owner("UPDATE ledger_accounts SET balance = -1 WHERE purpose = 'available'")
 
-    async def test_refuses_postings_added_to_an_old_transaction(self, world: World) -> None:
-        """Even balanced ones: what happened, happened."""
-        async with world.engine.begin() as conn:
-            fees, desk = house(Purpose.FEES, ETH.id), house(Purpose.DESK, ETH.id)
-            await post(conn, move("f", Kind.FUNDING, "f", fees, desk, 1))
 
-        with pytest.raises(DBAPIError, match="append-only"):
-            await self._insert(world, {"fees": 1, "desk": -1}, into="deposit/1")
+class TestRights:
+    """What the program's role may do, table by table: a new one must be thought of here."""
+
+    READ = frozenset({"SELECT"})
+    APPEND = READ | {"INSERT"}
+    KEEP = APPEND | {"UPDATE"}
+    ALL = KEEP | {"DELETE"}
+    LESS: ClassVar = {
+        **dict.fromkeys(
+            ("ledger_accounts", "ledger_transactions", "ledger_postings", "ledger_clock", "ledger_seals"), READ
+        ),
+        **dict.fromkeys(("ledger_snapshots", "transitions", "alembic_version"), READ),
+        **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
+        "instant_trade_history": APPEND,
+        **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts"), KEEP),
+        **dict.fromkeys(("transfer_transactions", "transfer_attempts"), KEEP),
+    }
+
+    async def test_are_no_more_than_each_table_needs(self, world: World) -> None:
+        statement = """
+            SELECT c.relname, array_agg(p.name ORDER BY p.name) FILTER (
+                WHERE has_table_privilege('liquida_runtime', c.oid, p.name)) AS names
+            FROM pg_class AS c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS p(name)
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') GROUP BY c.relname"""
+
+        async with world.engine.connect() as conn:
+            found = {row.relname: frozenset(row.names or ()) for row in await conn.execute(text(statement))}
+
+        assert {name: self.LESS.get(name, self.ALL) for name in found} == found
+
+    async def test_own_nothing_and_make_nothing(self, world: World) -> None:
+        for statement in (
+            "CREATE TABLE mine (a int)",
+            "ALTER TABLE ledger_postings DISABLE TRIGGER USER",
+            "ALTER FUNCTION ledger_post SECURITY INVOKER",
+            "SET ROLE liquida",
+        ):
+            with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+                await world.execute(statement)
+
+    async def test_to_post_are_given_to_no_other_role(self, world: World) -> None:
+        statement = (
+            "SELECT count(*) FROM pg_proc WHERE prosecdef AND has_function_privilege('public', oid, 'EXECUTE')"
+        )
+
+        assert 0 == await world.scalar(statement)
+
+
+class TestKind:
+    async def test_reads_in_the_database_as_in_the_program(self, world: World) -> None:
+        async with world.engine.connect() as conn:
+            for kind in Kind:
+                operation = (await conn.execute(select(func.ledger_operation(str(kind))))).scalar_one()
+
+                assert OPERATIONS[kind] == operation
 
 
 class TestQueries:

@@ -6,16 +6,19 @@ in the same order and transactions, as the activities write them. Its clock move
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from liquida import checks
 from liquida.checks import against_the_world
+from liquida.database import engine as make_engine
+from liquida.stack.postgres import as_owner
 from models.assets import Asset, Family, Network
 from models.bank_data import writes as bank_data
 from models.bank_data.types import Payee
@@ -484,6 +487,20 @@ class World:
 
     async def execute(self, statement: str, **values: object) -> None:
         async with self.engine.begin() as conn:
+            await conn.execute(text(statement), values)
+
+    @asynccontextmanager
+    async def as_owner(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction of the role that owns the tables: what the program can never do."""
+        owner = make_engine(as_owner(str(self.engine.url)), pool=1)
+        try:
+            async with owner.begin() as conn:
+                yield conn
+        finally:
+            await owner.dispose()
+
+    async def execute_as_owner(self, statement: str, **values: object) -> None:
+        async with self.as_owner() as conn:
             await conn.execute(text(statement), values)
 
     async def broken_laws(self) -> dict[str, list[str]]:

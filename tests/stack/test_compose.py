@@ -10,6 +10,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from liquida.settings import Durations, Settings
+from liquida.stack.postgres import RUNTIME_ROLE
 from liquida.stack.services import QUEUES
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,13 @@ class TestCompose:
         holders = {name for name, service in OURS.items() if any("WALLET" in v for v in _environment(service))}
 
         assert {"worker-custody"} == holders
+
+    def test_gives_the_owner_of_the_tables_to_migrations_alone(self) -> None:
+        holders = {name for name, service in OURS.items() if "LIQUIDA_DATABASE_OWNER_URL" in _environment(service)}
+        runtime = {_environment(service)["LIQUIDA_DATABASE_URL"].split(":")[1] for service in OURS.values()}
+
+        assert ({"migrate"}, {f"//{RUNTIME_ROLE}"}) == (holders, runtime)
+        assert f"CREATE ROLE {RUNTIME_ROLE} " in (ROOT / "deploy" / "ledger" / "create-runtime-role.sh").read_text()
 
     def test_gives_provider_credentials_to_payments_alone(self) -> None:
         holders = {name for name, service in OURS.items() if "LIQUIDA_SANDBOX_API_KEY" in _environment(service)}

@@ -104,6 +104,14 @@ class TestDoctor:
 
         assert (Level.FAIL, "liquida migrate") == (finding.level, finding.remedy)
 
+    async def test_names_a_role_that_can_go_around_the_ledger(self, healthy: Settings) -> None:
+        assert Level.OK is (await _of(healthy, "Database role")).level
+
+        finding = await _of(healthy, "Database role", database_url=as_owner(healthy.database_url))
+
+        assert Level.FAIL is finding.level
+        assert "liquida_runtime" in finding.remedy
+
     async def test_names_a_temporal_that_is_down(self, healthy: Settings) -> None:
         finding = await _of(healthy, "Temporal", temporal_address=f"127.0.0.1:{free_port()}")
 
