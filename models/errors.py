@@ -113,6 +113,12 @@ class InsufficientFunds(Refused):
     status = 409
 
 
+class HoldExceeded(Refused):
+    type = "hold-exceeded"
+    title = "More than is left of the hold"
+    status = 409
+
+
 class IllegalTransition(Refused):
     type = "illegal-transition"
     title = "Not possible in the present state"
