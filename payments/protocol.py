@@ -76,6 +76,111 @@ class PayoutEvent:
     state: PayoutState
 
 
+class ChargeState(StrEnum):
+    """What a provider says of a charge. ``ACTIVE`` may be past its expiry: that is no state at Bacen."""
+
+    NOT_FOUND = "not_found"
+    ACTIVE = "active"
+    PAID = "paid"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeOrder:
+    """One dynamic charge. ``key``: 32 characters ``[A-Za-z0-9]``, its txid where the provider lets us choose.
+
+    ``payer_tax_id`` is shown to the payer's bank and binds nobody (Bacen API Pix: ``devedor``).
+    """
+
+    key: str
+    amount_centavos: Units
+    expires_seconds: int
+    payer_name: str
+    payer_tax_id: str
+    description: str
+
+    def __repr__(self) -> str:
+        return f"ChargeOrder(key={self.key!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One PIX that paid a charge. A charge may be paid twice, by strangers, and after its expiry.
+
+    ``payer_tax_id``: bare characters; None where the provider does not say or masks it.
+    ``blocked``: under precautionary block: received, and not ours to spend yet.
+    """
+
+    end_to_end_id: str
+    amount_centavos: Units
+    time: datetime
+    payer_tax_id: str | None = None
+    blocked: bool = False
+
+    def __repr__(self) -> str:
+        return f"Receipt(end_to_end_id={self.end_to_end_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeReport:
+    """A provider's answer about one charge. ``br_code``: the "copia e cola" text."""
+
+    state: ChargeState
+    amount_centavos: Units | None = None
+    provider_id: str | None = None
+    br_code: str | None = None
+    receipts: tuple[Receipt, ...] = ()
+
+
+class RefundState(StrEnum):
+    """A devolução's state: asynchronous, and it may fail."""
+
+    NOT_FOUND = "not_found"
+    PROCESSING = "processing"
+    REFUNDED = "refunded"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """Send all or part of a received PIX back to its payer (devolução). ``key``: as a payout's."""
+
+    key: str
+    end_to_end_id: str
+    amount_centavos: Units
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReport:
+    """``return_id``: the devolução's own id (``D...``, "rtrId")."""
+
+    state: RefundState
+    amount_centavos: Units | None = None
+    return_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeEvent:
+    """A verified webhook about one of our charges: a hint to look."""
+
+    event_id: str
+    key: str
+    end_to_end_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundEvent:
+    """A verified webhook about a devolução. ``key`` is ours where the provider repeats it."""
+
+    event_id: str
+    key: str | None
+    end_to_end_id: str | None = None
+
+
+WebhookEvent = PayoutEvent | ChargeEvent | RefundEvent
+
+
 @dataclass(frozen=True, slots=True)
 class StatementLine:
     """One line of the bank's books. ``amount_centavos`` is signed: money out is negative."""
@@ -134,4 +239,39 @@ class PixProvider(Protocol):
 
     async def close(self) -> None:
         """Close its connections; the provider is not used after."""
+        ...
+
+
+class PixCollector(Protocol):
+    """What a provider that also receives offers: charges, and sending what came back."""
+
+    async def charge(self, order: ChargeOrder) -> ChargeReport:
+        """Make, or find the earlier making of, this key.
+
+        :raises models.errors.PayoutUnknown: it may have been made.
+        :raises models.errors.PayoutRefused: a definitive no.
+        :raises models.errors.OperationKeyReused: the provider knows this key with another content.
+        """
+        ...
+
+    async def find_charge(self, key: str) -> ChargeReport:
+        """Ask by our key; with every receipt. ``NOT_FOUND`` only on the provider's own clear word.
+
+        :raises models.errors.PayoutUnknown: it did not answer.
+        """
+        ...
+
+    async def refund(self, order: RefundOrder) -> RefundReport:
+        """Send back, or find the earlier sending of, this key.
+
+        :raises models.errors.PayoutUnknown: it may have happened.
+        :raises models.errors.PayoutRefused: a definitive no; this key will never be refunded.
+        """
+        ...
+
+    async def find_refund(self, order: RefundOrder) -> RefundReport:
+        """Ask by our key and the receipt it belongs to.
+
+        :raises models.errors.PayoutUnknown: it did not answer.
+        """
         ...
