@@ -121,7 +121,7 @@ DECLARE
 BEGIN
     IF EXISTS (
         SELECT FROM unnest(numbers, assets, amounts) AS p(number, asset, amount)
-        GROUP BY number, asset HAVING sum(amount) <> 0
+        GROUP BY number, asset HAVING sum(amount) <> 0 OR bool_or(amount <> trunc(amount))
     ) OR cardinality(keys) <> (SELECT count(DISTINCT number) FROM unnest(numbers) AS p(number)) THEN
         RAISE EXCEPTION 'ledger_postings_balance_to_zero' USING ERRCODE = 'LQ003';
     END IF;
@@ -185,6 +185,10 @@ BEGIN
         END LOOP;
     END LOOP;
 
+    IF next <= cardinality(numbers) THEN
+        RAISE EXCEPTION 'ledger_postings_balance_to_zero' USING ERRCODE = 'LQ003',
+            DETAIL = 'the postings are not in the order of their transactions';
+    END IF;
     INSERT INTO ledger_postings (transaction_id, account_id, amount, balance_after, recorded_at)
         SELECT p.*, moment FROM unnest(transactions_of, accounts_of, amounts_of, afters_of) AS p;
     RETURN fresh;
