@@ -18,7 +18,7 @@ from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
 from models.quote.types import Rates
 from models.secret_box import SecretBox
-from payments.protocol import PayoutEvent
+from payments.protocol import WebhookEvent
 
 _TERMS = TypeAdapter(Terms)
 _WAITS = TypeAdapter(Waits)
@@ -27,7 +27,7 @@ _WAITS = TypeAdapter(Waits)
 class WebhookVerifier(Protocol):
     """:meth:`payments.protocol.PixProvider.verify_webhook` of one provider."""
 
-    def __call__(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
+    def __call__(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         """:raises models.errors.WebhookRejected: forged, stale or malformed."""
         ...
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 
 from chains.protocol import Block, Fee, Incoming, Observation, Payment, Seen, Signed, Unsigned
-from payments.protocol import PayoutEvent, PayoutOrder, PayoutReport, PayoutState, StatementLine
+from payments.protocol import PayoutOrder, PayoutReport, PayoutState, StatementLine, WebhookEvent
 
 GWEI = 10**9
 RICH = 10**30
@@ -79,7 +79,7 @@ class InstantBank:
     async def statement(self, day: date) -> list[StatementLine]:
         return []
 
-    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         return []
 
     async def close(self) -> None: ...

@@ -84,7 +84,8 @@ def _cnpj(text: str) -> str | None:
 
 
 def _phone(text: str) -> str | None:
-    if not _PHONE.fullmatch(text):
+    # phonenumbers drops a 0 after the country code, and a carrier's code with it: another number.
+    if not _PHONE.fullmatch(text) or re.sub(r"[^0-9+]", "", text).startswith("+550"):
         return None
     try:
         number = phonenumbers.parse(text, "BR")

@@ -228,7 +228,7 @@ class PixProvider(Protocol):
         """
         ...
 
-    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         """Check the signature over the raw bytes and the time, then read the events.
 
         Events of kinds we do not use are left out, so the list may be empty.

@@ -24,7 +24,14 @@ from models.errors import (
     WebhookRejected,
 )
 from models.money import Units
-from payments.protocol import PayoutEvent, PayoutOrder, PayoutReport, PayoutState, StatementLine
+from payments.protocol import (
+    PayoutEvent,
+    PayoutOrder,
+    PayoutReport,
+    PayoutState,
+    StatementLine,
+    WebhookEvent,
+)
 
 SECRET_BYTES_MIN = 24
 WEBHOOK_AGE_SECONDS_MOST = 5 * 60
@@ -161,7 +168,7 @@ class SandboxProvider:
             for line in statement.lines
         ]
 
-    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[PayoutEvent]:
+    def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         """See :meth:`payments.protocol.PixProvider.verify_webhook`.
 
         Written out because ``standardwebhooks.Webhook.verify`` reads the real clock and raises

@@ -17,10 +17,12 @@ from models.inbound_webhook import writes
 from models.instant_trade.writes import return_message
 from models.outbox import look, put
 from models.payout import queries as payouts
-from payments.protocol import PayoutEvent, PayoutState
+from payments.protocol import ChargeEvent, PayoutEvent, PayoutState, WebhookEvent
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
+QUERY = "x-liquida-query"
+"""Some providers prove themselves in the address; the route's own word for it, which no header can replace."""
 _PLAIN = re.compile(r"[!-~]{1,100}")
 
 
@@ -49,7 +51,8 @@ async def receive(
     if provider not in services.webhooks:
         raise NotFound("there is no such provider")
     body = await request.body()
-    events = services.webhooks[provider](dict(request.headers), body, now=datetime.now(UTC))
+    headers = {**request.headers, QUERY: request.url.query}
+    events = services.webhooks[provider](headers, body, now=datetime.now(UTC))
     new, messages = 0, []
     async with services.engine.begin() as conn:
         for event in events:
@@ -60,20 +63,25 @@ async def receive(
     return JSONResponse(answer.model_dump(), background=courier.soon(messages))
 
 
-async def _keep(conn: AsyncConnection, services: Services, provider: str, event: PayoutEvent, body: bytes) -> bool:
+async def _keep(conn: AsyncConnection, services: Services, provider: str, event: WebhookEvent, body: bytes) -> bool:
     return await writes.keep(
         conn,
         services.box,
         provider=provider,
         event_id=_plain(event.event_id),
-        key=_plain(event.key),
-        state=event.state,
+        key=_plain(event.key or ""),
+        state=_claim(event),
         body=body,
     )
 
 
-async def _tell(conn: AsyncConnection, provider: str, event: PayoutEvent) -> list[int]:
-    """Ring the bell of the payout's workflow; a payout that came back after its end starts one of its own."""
+async def _tell(conn: AsyncConnection, provider: str, event: WebhookEvent) -> list[int]:
+    """Ring the bell of the payout's workflow; a payout that came back after its end starts one of its own.
+
+    Nobody waits for charges or refunds yet: they are kept.
+    """
+    if not isinstance(event, PayoutEvent):
+        return []
     payout = await payouts.payout(conn, _plain(event.key))
     if payout is None or payout.provider != provider:
         return []
@@ -81,6 +89,12 @@ async def _tell(conn: AsyncConnection, provider: str, event: PayoutEvent) -> lis
     if event.state is PayoutState.RETURNED:
         messages.append(return_message(payout.trade_id))
     return await put(conn, *messages)
+
+
+def _claim(event: WebhookEvent) -> str:
+    if isinstance(event, PayoutEvent):
+        return event.state
+    return "charge" if isinstance(event, ChargeEvent) else "refund"
 
 
 def _plain(text: str) -> str:
