@@ -10,7 +10,18 @@ from api.deps import Services
 from api.metrics import Metrics
 from api.middleware import BodyLimit, Watch
 from api.problems import Bug, Problem
-from api.routes import bank_data, health, inbound_webhook, instant_trade, instant_trade_command, quote, user, wallet
+from api.routes import (
+    bank_data,
+    health,
+    inbound_webhook,
+    instant_trade,
+    instant_trade_command,
+    quote,
+    user,
+    wallet,
+    wallet_history,
+    wallet_operation,
+)
 from models.errors import DatabaseUnavailable, InvalidInput, Unauthenticated
 
 VERSION = "0.1.0"
@@ -79,7 +90,15 @@ def _build() -> FastAPI:
     app.add_middleware(Watch, metrics=app.state.metrics)
     problems.install(app)
     private = problems.problems(Unauthenticated)
-    for router in (quote.router, instant_trade.router, instant_trade_command.router, bank_data.router, wallet.router):
+    for router in (
+        quote.router,
+        instant_trade.router,
+        instant_trade_command.router,
+        bank_data.router,
+        wallet.router,
+        wallet_history.router,
+        wallet_operation.router,
+    ):
         app.include_router(router, responses=private)
     for router in (user.router, inbound_webhook.router, health.router):
         app.include_router(router)

@@ -20,7 +20,10 @@ class Format(StrEnum):
 
 At = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"], help="UTC if it says nothing."),
+    typer.Option(
+        formats=["%Y-%m-%d", *(f"%Y-%m-%dT%H:%M:%S{rest}" for rest in ("", "%z", ".%f", ".%f%z"))],
+        help="UTC if it says nothing.",
+    ),
 ]
 
 

@@ -16,6 +16,7 @@ from activities.chain import ChainActivities
 from activities.custody import CustodyActivities
 from activities.deposit import DepositActivities
 from activities.instant_trade import InstantTradeActivities
+from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
 from api.engine import Defaults
 from chains import registry
@@ -184,7 +185,10 @@ async def queue_parts(
         parts: dict[str, QueueParts] = {}
         if SETTLEMENT in queues:
             books = InstantTradeActivities(engine)
-            parts[SETTLEMENT] = QueueParts([books.advance, books.operate, books.close_return])
+            ledger = LedgerActivities(engine)
+            parts[SETTLEMENT] = QueueParts(
+                [books.advance, books.operate, books.close_return, ledger.seal, ledger.verify]
+            )
         if CUSTODY in queues:
             families = {network.family for network in found.networks.values()}
             wallet_id, by_family = await signers(settings, families)

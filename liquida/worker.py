@@ -21,12 +21,16 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from liquida import database, wiring
+from liquida.hold_keeper import keep_holds
 from liquida.interceptors import LiquidaInterceptor
 from liquida.relay import relay, tidy
+from liquida.schedules import keep_schedules
 from liquida.settings import Settings
 from liquida.watchman import watch_laws
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.ledger_seal import LedgerSealWorkflow
+from workflows.ledger_verify import LedgerVerifyWorkflow
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 from workflows.otc_sell import OtcSellWorkflow
 from workflows.payout import PayoutWorkflow
@@ -43,6 +47,8 @@ WORKFLOWS = (
     PayoutReturnWorkflow,
     DepositReturnWorkflow,
     DepositsWorkflow,
+    LedgerSealWorkflow,
+    LedgerVerifyWorkflow,
 )
 
 RUNNER = SandboxedWorkflowRunner(
@@ -74,10 +80,12 @@ async def serving(
         beside = [action for part in parts.values() for action in part.beside]
         if SETTLEMENT in queues:
             await _watch_every_network(client, engine)
+            await keep_schedules(client)
             defaults = wiring.defaults(settings)
             beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
             beside.append(lambda: tidy(engine))
             beside.append(lambda: watch_laws(engine))
+            beside.append(lambda: keep_holds(engine))
         for queue, part in parts.items():
             await stack.enter_async_context(worker_for(client, queue, part))
         running = asyncio.ensure_future(_all(beside))

@@ -32,6 +32,12 @@ DATABASE = _call(
 )
 """Our own books: one transaction, harmless to repeat."""
 
+SEAL = _call(SETTLEMENT, limit=timedelta(minutes=10), first=timedelta(seconds=1), most=timedelta(seconds=30))
+"""As long as the first seals of a ledger take that was never sealed."""
+
+VERIFY = _call(SETTLEMENT, limit=timedelta(hours=6), first=timedelta(seconds=10), most=timedelta(minutes=5))
+"""Every row there ever was; begins again if its worker dies."""
+
 SIGN = _call(CUSTODY, limit=timedelta(seconds=20), first=timedelta(milliseconds=200), most=timedelta(seconds=10))
 """Custody: the bytes are in the row after the first success."""
 

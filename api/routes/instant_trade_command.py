@@ -1,15 +1,15 @@
 """Commands to a running trade: the user's cancel, and what operators do with evidence when a provider is dark."""
 
-import re
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, Operator
 from api.commands import Accepted, Command, command
 from api.deps import Deps
+from api.evidence import Evidence
 from api.idempotency import OncePerKey
 from api.ids import IdInPath
 from api.problems import problems
@@ -27,28 +27,6 @@ from models.instant_trade.states import TradeStatus
 from models.instant_trade.types import Attestation, Decision, Nudge, Ruling
 
 router = APIRouter(prefix="/api/v1/instant-trade/{trade_id:id}", tags=["commands to a trade"])
-
-_TAX_ID = re.compile(r"(?<![0-9A-Za-z])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![0-9A-Za-z])")
-
-
-def _without_person(evidence: str) -> str:
-    """Evidence is kept in the audit log and the workflow's history, where nothing personal may be."""
-    if _TAX_ID.search(evidence):
-        raise ValueError("must be a document's reference without personal data, such as a CPF or a phone number")
-    return evidence
-
-
-Evidence = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[A-Za-z0-9 ._:/#-]+$",
-        description="a document's reference, such as a ticket or a statement line; nothing personal",
-        examples=["ticket 4711 statement 2026-01-05 line 12"],
-    ),
-    AfterValidator(_without_person),
-]
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": TradeView, "description": "Done: the trade as it is now"},

@@ -8,11 +8,20 @@ from api.auth import Caller
 from api.deps import Deps
 from api.idempotency import OncePerKey
 from api.problems import problems
+from api.wallets import BalanceView, NetworkId, Owner, Symbol, balance_view, one_asset
 from models.assets import BRL
-from models.errors import IdempotencyMismatch, InvalidInput, NodeUnavailable, PayloadTooLarge, UnknownNetwork
-from models.ledger import queries as ledger
-from models.ledger.chart import available, held
-from models.money import units_text
+from models.errors import (
+    Forbidden,
+    IdempotencyMismatch,
+    InvalidInput,
+    NodeUnavailable,
+    NotFound,
+    PayloadTooLarge,
+    UnknownAsset,
+    UnknownNetwork,
+)
+from models.ledger import history
+from models.ledger.history import Balance
 from models.network import queries as networks
 from models.wallet import allocate
 
@@ -30,16 +39,6 @@ class AddressView(BaseModel):
     address: str = Field(examples=["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"])
 
 
-class BalanceView(BaseModel):
-    """``total = available + locked``. ``network`` is null for reais."""
-
-    asset: str = Field(examples=["ETH"])
-    network: str | None = Field(examples=["ethereum"])
-    available: str = Field(examples=["1.250000000000000000"])
-    locked: str = Field(examples=["0.500000000000000000"])
-    total: str = Field(examples=["1.750000000000000000"])
-
-
 @router.post(
     "/addresses",
     response_model=AddressView,
@@ -55,27 +54,24 @@ async def address(body: AddressRequest, services: Deps, caller: Caller, once: On
         return await once.answer(conn, 200, AddressView(network=network.id, address=mine.address))
 
 
-@router.get("/balances")
-async def balances(services: Deps, caller: Caller) -> list[BalanceView]:
-    """Every asset that can be traded, and every other that the caller has some of."""
+@router.get("/balances", responses=problems(InvalidInput, Forbidden, NotFound))
+async def balances(services: Deps, owner: Owner) -> list[BalanceView]:
+    """Every asset that can be traded, and every other that there is some of."""
     async with services.engine.connect() as conn:
         decimals = await networks.decimals(conn)
-        accounts = await ledger.of_owner(conn, caller.user_id)
+        found = await history.balances(conn, owner)
     traded = [BRL.id, *sorted(services.catalogue.assets)]
-    others = sorted({account.asset for account, units in accounts.items() if units} - set(traded))
-    found = []
-    for asset_id in dict.fromkeys([*traded, *others]):
-        free = accounts.get(available(caller.user_id, asset_id), 0)
-        locked = accounts.get(held(caller.user_id, asset_id), 0)
-        symbol, _, network = asset_id.partition(".")
-        places = decimals[asset_id]
-        found.append(
-            BalanceView(
-                asset=symbol,
-                network=network or None,
-                available=units_text(free, places),
-                locked=units_text(locked, places),
-                total=units_text(free + locked, places),
-            )
-        )
-    return found
+    others = sorted({asset_id for asset_id, balance in found.items() if balance.total_units} - set(traded))
+    return [
+        balance_view(found.get(asset_id) or Balance(asset_id, 0, 0), decimals[asset_id])
+        for asset_id in dict.fromkeys([*traded, *others])
+    ]
+
+
+@router.get("/balance", responses=problems(InvalidInput, UnknownAsset, UnknownNetwork, Forbidden, NotFound))
+async def balance(services: Deps, owner: Owner, symbol: Symbol, network: NetworkId = None) -> BalanceView:
+    """One asset. `network` is needed where the symbol is on several."""
+    async with services.engine.connect() as conn:
+        asset = await one_asset(conn, symbol, network)
+        found = await history.balances(conn, owner)
+    return balance_view(found.get(asset.id) or Balance(asset.id, 0, 0), asset.decimals)

@@ -24,7 +24,8 @@ SELECT format('ledger %s (%s) of %s has a key of another shape', l.key, l.kind, 
         WHEN l.kind = 'deposit' THEN l.key ~ '^deposit/[0-9]+$'
         WHEN l.kind = 'network_fee' THEN EXISTS (
             SELECT FROM transfer_transactions AS x WHERE x.key || '/network-fee' = l.key)
-        WHEN l.kind IN ('funding', 'transfer', 'withdrawal', 'adjustment') THEN true
+        WHEN l.kind IN ('funding', 'transfer', 'withdrawal') THEN true
+        WHEN l.kind = 'adjustment' THEN l.reference LIKE 'operator/%' AND starts_with(l.key, l.reference || '/')
         WHEN l.key LIKE 'hold/%' THEN EXISTS (
             SELECT FROM holds AS h WHERE h.reference = l.reference AND h.id = split_part(l.key, '/', 2))
         WHEN l.key LIKE 'return/%' THEN EXISTS (

@@ -10,7 +10,7 @@ An operation is known by its ledger key: ``hold/<id>`` places, ``hold/<id>/<oper
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -76,7 +76,7 @@ async def release(
     """
     hold = await queries.hold(conn, hold_id, lock=True)
     to = available(hold.user_id, hold.asset_id)
-    return await _spend(conn, hold, _named(operation), units, to, Kind.RELEASE, reason)
+    return await _spend(conn, hold, _named(operation), units, to, Kind.RELEASE, reason, _H.released_units)
 
 
 async def capture(
@@ -100,7 +100,7 @@ async def capture(
         raise ValueError("what goes back to its user is released, not captured")
     if to.owner is not None and to.purpose == Purpose.HELD:
         raise ValueError("captured money is free: hold it anew, so that it has a row that owns it")
-    return await _spend(conn, hold, _named(operation), units, to, kind, reason)
+    return await _spend(conn, hold, _named(operation), units, to, kind, reason, _H.captured_units)
 
 
 async def expire(
@@ -116,6 +116,8 @@ async def expire(
     if among is not None:
         due = due.where(_H.id.in_(among))
     found = [Hold(**row._mapping) for row in await conn.execute(due.with_for_update(skip_locked=True))]
+    if not found:
+        return []
     moves = [_back(hold) for hold in found]
     if not all(await post(conn, *moves)):
         raise OperationKeyReused("a hold that has not ended has an expiry in the ledger")
@@ -139,27 +141,32 @@ def _named(operation: str) -> str:
 
 
 async def _spend(
-    conn: AsyncConnection, hold: Hold, operation: str, units: int | None, to: Account, kind: Kind, reason: str | None
+    conn: AsyncConnection,
+    hold: Hold,
+    operation: str,
+    units: int | None,
+    to: Account,
+    kind: Kind,
+    reason: str | None,
+    counter: ColumnElement[int],
 ) -> Hold:
     """Post, and let the row follow. A repetition is posted too, so that the ledger compares its content."""
     key = f"hold/{hold.id}/{operation}"
     earlier = await _posted(conn, key, hold)
     moving = units if units is not None else earlier or hold.remaining_units
     if earlier is None and not 0 < moving <= hold.remaining_units:
-        raise HoldExceeded(
-            f"{moving} base units asked of hold {hold.id}, {hold.remaining_units} are left", field="amount"
-        )
-    source = held(hold.user_id, hold.asset_id)
-    await post(conn, move(key, kind, hold.reference, source, to, moving, reason=reason))
+        left = hold.remaining_units
+        raise HoldExceeded(f"{moving} base units asked of hold {hold.id}, {left} are left", field="amount")
+    moved = move(key, kind, hold.reference, held(hold.user_id, hold.asset_id), to, moving, reason=reason)
+    if await post(conn, moved) != [earlier is None]:
+        raise OperationKeyReused(f"{key} was posted before with other content")
     if earlier is not None:
         return hold
-    column = _H.released_units if kind is Kind.RELEASE else _H.captured_units
-    is_over = moving == hold.remaining_units
     followed = (
         update(holds)
         .where(_H.id == hold.id)
-        .values({column: column + literal(moving, _H.amount_units.type)})
-        .values(ended_at=func.now() if is_over else None)
+        .values({counter: counter + moving})
+        .values(ended_at=func.now() if moving == hold.remaining_units else None)
         .returning(holds)
     )
     return Hold(**(await conn.execute(followed)).one()._mapping)

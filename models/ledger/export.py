@@ -7,9 +7,9 @@ Users appear by id, and what a person wrote as a reason is left out: a journal i
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from pydantic.dataclasses import dataclass
@@ -34,7 +34,6 @@ HOUSE_ACCOUNTS: Mapping[str, str] = {
 _CUSTODY = "custody:"
 _AT_ONCE = 1_000
 _MARK = "X'0"
-_ESCAPED = re.compile(r"'([1-6A-Z])")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -129,13 +128,14 @@ def account_name(purpose: str, owner: str | None) -> str:
 def commodity(asset: str) -> str:
     """``USDT.ethereum`` as beancount can write it: ``USDT.ETHEREUM``. :func:`asset_of` is its inverse.
 
-    A symbol is usually in capitals and a network in small letters. A letter in the other case follows an
-    apostrophe; any other sign becomes an apostrophe, the number of its hexadecimal digits, and these.
+    A symbol is mostly in capitals, a network in small letters; a letter of the other case follows an apostrophe.
+    Any other sign becomes an apostrophe, the count of its hexadecimal digits, and these.
+
+    :param asset: ``<symbol>.<network>``, or ``BRL``.
     """
     symbol, dot, network = asset.partition(".")
-    name = "".join(_sign(sign, str.upper) for sign in symbol) + dot
-    name += "".join(_sign(sign, str.lower) for sign in network)
-    return name if "A" <= name[0] <= "Z" and dot and network or asset == "BRL" else _MARK + name
+    name = _written(symbol, str.upper) + dot + _written(network, str.lower)
+    return name if "A" <= name[0] <= "Z" else _MARK + name
 
 
 def asset_of(commodity: str) -> str:
@@ -146,3 +146,63 @@ def asset_of(commodity: str) -> str:
 
 def quoted(words: str) -> str:
     return '"' + "".join(_ESCAPES.get(sign, sign) for sign in words) + '"'
+
+
+def _written(words: str, usual: Callable[[str], str]) -> str:
+    signs = []
+    for sign in words:
+        if not sign.isascii() or not sign.isalnum():
+            signs.append(f"'{len(f'{ord(sign):X}')}{ord(sign):X}")
+        else:
+            signs.append(sign.upper() if sign == usual(sign) else f"'{sign.upper()}")
+    return "".join(signs)
+
+
+def _read(name: str, usual: Callable[[str], str]) -> str:
+    signs, rest = [], iter(name)
+    for sign in rest:
+        if sign != "'":
+            signs.append(usual(sign))
+            continue
+        mark = next(rest)
+        signs.append(chr(int("".join(islice(rest, int(mark))), 16)) if mark.isdigit() else usual(mark).swapcase())
+    return "".join(signs)
+
+
+def _component(words: str) -> str:
+    """Beancount's names are of letters, digits and hyphens, and begin with a capital."""
+    return "-".join(word[0].upper() + word[1:] for word in re.findall("[A-Za-z0-9]+", words))
+
+
+def _number(units: int, asset: str, decimals: Mapping[str, int]) -> str:
+    if len(str(abs(units))) > DIGITS_MAX:
+        raise Refused(f"an amount of {asset} has more than {DIGITS_MAX} digits: beancount cannot count it")
+    return units_text(-units, decimals[asset])
+
+
+async def _rows(conn: AsyncConnection, statement: TextClause) -> AsyncIterator[Any]:
+    async for row in await conn.stream(statement, execution_options={"yield_per": _AT_ONCE}):
+        yield row
+
+
+_PERIOD = text("SELECT coalesce(min(recorded_at), now()), coalesce(max(recorded_at), now()) FROM ledger_transactions")
+_ACCOUNTS = text("""
+SELECT owner, purpose, array_agg(asset_id ORDER BY asset_id) AS assets
+    FROM ledger_accounts GROUP BY owner, purpose ORDER BY owner NULLS FIRST, purpose
+""")
+_TRANSACTIONS = text("""
+SELECT t.id, t.key, t.kind, t.reference, t.recorded_at, p.assets, p.purposes, p.owners, p.amounts
+    FROM ledger_transactions AS t
+    CROSS JOIN LATERAL (
+        SELECT array_agg(a.asset_id ORDER BY a.id) AS assets, array_agg(a.purpose ORDER BY a.id) AS purposes,
+               array_agg(a.owner ORDER BY a.id) AS owners, array_agg(p.amount ORDER BY a.id) AS amounts
+            FROM ledger_postings AS p JOIN ledger_accounts AS a ON a.id = p.account_id
+            WHERE p.transaction_id = t.id
+    ) AS p
+    ORDER BY t.recorded_at, t.id
+""")
+_BALANCES = text("""
+SELECT asset_id, purpose, owner, coalesce(balance, ledger_balance_at(id, 'infinity')) AS units
+    FROM ledger_accounts ORDER BY owner NULLS FIRST, purpose, asset_id
+""")
+"""As the database keeps them: a user's beside the account, the house's as a snapshot and the postings since."""

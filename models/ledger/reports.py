@@ -152,7 +152,8 @@ async def hold_ages(conn: AsyncConnection) -> HoldAges:
         for row in await conn.execute(_AGES)
     ]
     oldest = [
-        HeldPart(*row[:-1], units=int(row.units)) for row in await conn.execute(_OLDEST, {"most": OLDEST})
+        HeldPart(row.asset_id, row.because, row.reference, row.owner, row.since, row.age_seconds, int(row.units))
+        for row in await conn.execute(_OLDEST, {"most": OLDEST})
     ]
     checks = [HeldCheck(row.asset_id, int(row[1]), int(row[2])) for row in await conn.execute(_CHECKS)]
     return HoldAges(ages, oldest, checks)
