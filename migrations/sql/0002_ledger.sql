@@ -119,6 +119,9 @@ DECLARE
     afters_of numeric[];
     posted int := 0;
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'posting needs READ COMMITTED: it must see what it waited for';
+    END IF;
     IF EXISTS (
         SELECT FROM unnest(numbers, assets, amounts) AS p(number, asset, amount)
         GROUP BY number, asset HAVING sum(amount) <> 0 OR bool_or(amount <> trunc(amount))
@@ -198,18 +201,21 @@ END $$
 -- First: announce a time. Whoever posts from now on gets a later one, even if the clock were set back.
 CREATE FUNCTION ledger_announce_seal() RETURNS timestamptz LANGUAGE sql SECURITY DEFINER
 SET search_path = public, pg_temp AS $$
-    UPDATE ledger_clock SET closing_at = greatest(clock_timestamp(), closing_at) RETURNING closing_at
+    SELECT pg_advisory_xact_lock(1, 1);
+    UPDATE ledger_clock SET closing_at = greatest(clock_timestamp(), closing_at + interval '1 microsecond')
+        RETURNING closing_at
 $$
 -- ;;
--- Second, after the commit of the first: remember who may still be posting with an earlier time. The row is locked
--- before the snapshot is taken, so that the time and the horizon belong together.
+-- Second, after the commit of the first: remember who may still be posting with an earlier time. The lock is taken
+-- before this transaction gets its number: whoever has not seen the announced time has a smaller one. A row lock would
+-- not do, since who waits for one has a number already.
 CREATE FUNCTION ledger_mark_horizon() RETURNS timestamptz LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp AS $$
 DECLARE
     marked timestamptz;
 BEGIN
-    PERFORM FROM ledger_clock FOR UPDATE;
-    UPDATE ledger_clock SET horizon = pg_snapshot_xmax(pg_current_snapshot())::text::bigint, horizon_at = closing_at
+    PERFORM pg_advisory_xact_lock(1, 1);
+    UPDATE ledger_clock SET horizon = pg_current_xact_id()::text::bigint, horizon_at = closing_at
         RETURNING horizon_at INTO marked;
     RETURN marked;
 END $$
@@ -247,7 +253,8 @@ BEGIN
         EXIT WHEN found_transactions = 0;
         INSERT INTO ledger_seals (number, sealed_until, transactions, hash)
             VALUES (coalesce(last.number, 0) + 1, boundary, found_transactions,
-                    sha256(coalesce(last.hash, ''::bytea) || leaves));
+                    sha256(coalesce(last.hash, ''::bytea)
+                           || int8send((extract(epoch FROM boundary) * 1000000)::bigint) || leaves));
         INSERT INTO ledger_snapshots (account_id, taken_at, balance)
             SELECT p.account_id, boundary, coalesce(
                     (SELECT s.balance FROM ledger_snapshots AS s WHERE s.account_id = p.account_id

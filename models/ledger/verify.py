@@ -164,9 +164,7 @@ class _Transaction:
     @property
     def leaf(self) -> bytes:
         """What a seal's hash is made of."""
-        since = self.recorded_at - _EPOCH
-        microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-        return struct.pack(">q", self.id) + self.content_hash + self.key.encode() + struct.pack(">q", microseconds)
+        return struct.pack(">q", self.id) + self.content_hash + self.key.encode() + _microseconds(self.recorded_at)
 
 
 class _Books:
@@ -332,6 +330,8 @@ class _Chain:
         self._seal = await anext(self._seals, None)
         self.until = datetime.max.replace(tzinfo=UTC) if self._seal is None else self._seal[1]
         self._sum = hashlib.sha256(self._hash)
+        if self._seal is not None:
+            self._sum.update(_microseconds(self.until))
         self._count = 0
 
     async def _compare_snapshots(self, until: datetime) -> None:
@@ -390,6 +390,11 @@ async def _stream(conn: AsyncConnection, statement: Any) -> AsyncGenerator[Any, 
                 yield row
     finally:
         await result.close()
+
+
+def _microseconds(instant: datetime) -> bytes:
+    since = instant - _EPOCH
+    return struct.pack(">q", (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
 def _parsed(anchor: str | None) -> tuple[int, str] | None:
