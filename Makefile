@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt crash-matrix histories map bench-otc-sell openapi clean anvil
+.PHONY: help demo up test check fmt crash-matrix histories map bench-otc-sell bench-ledger openapi clean anvil
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -52,6 +52,9 @@ map: $(INSTALLED) ## Write docs/map.md: which files speak of which noun
 
 bench-otc-sell: $(INSTALLED) anvil ## Trades per second against no-op workflows on the same server
 	@$(BIN)/python -m bench.otc_sell
+
+bench-ledger: $(INSTALLED) ## Postings per second against raw SQL, django-hordak and TPC-B on the same server
+	@$(BIN)/python -m bench.ledger
 
 openapi: $(INSTALLED) ## Write docs/openapi.json
 	@$(BIN)/liquida openapi > docs/openapi.json
