@@ -118,13 +118,28 @@ DECLARE
     amounts_of numeric[];
     afters_of numeric[];
     posted int := 0;
+    per_transaction text;
+    per_posting text;
+    place text;
+    before text;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'posting needs READ COMMITTED: it must see what it waited for';
     END IF;
+    -- Arrays count from where they like: all from one, and as many of each, or places and values come apart.
+    per_transaction := '[1:' || cardinality(keys) || ']';
+    per_posting := '[1:' || cardinality(numbers) || ']';
+    IF (array_dims(keys) = per_transaction AND array_dims(kinds) = per_transaction
+        AND array_dims(refs) = per_transaction AND array_dims(reasons) = per_transaction
+        AND array_dims(numbers) = per_posting AND array_dims(owners) = per_posting
+        AND array_dims(assets) = per_posting AND array_dims(purposes) = per_posting
+        AND array_dims(amounts) = per_posting) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'the arrays are not of one shape' USING ERRCODE = 'LQ006';
+    END IF;
     IF EXISTS (
         SELECT FROM unnest(numbers, assets, amounts) AS p(number, asset, amount)
-        GROUP BY number, asset HAVING sum(amount) <> 0 OR bool_or(amount <> trunc(amount))
+        GROUP BY number, asset HAVING sum(amount) <> 0 OR bool_or(scale(amount) <> 0)
     ) OR cardinality(keys) <> (SELECT count(DISTINCT number) FROM unnest(numbers) AS p(number)) THEN
         RAISE EXCEPTION 'ledger_postings_balance_to_zero' USING ERRCODE = 'LQ003';
     END IF;
@@ -142,9 +157,23 @@ BEGIN
         IF ledger_operation(kinds[number]) IS NULL THEN
             RAISE EXCEPTION 'no kind of transaction is called %', kinds[number] USING ERRCODE = 'LQ006';
         END IF;
+        -- Columns would cut spaces off in silence, and a line's end would blur where one word ends and the next begins.
+        IF greatest(length(keys[number]), length(refs[number]), length(reasons[number])) > 200
+           OR strpos(refs[number] || coalesce(reasons[number], ''), E'\n') > 0
+        THEN
+            RAISE EXCEPTION 'a key, reference or reason is longer than 200 characters, or has two lines'
+                USING ERRCODE = 'LQ006';
+        END IF;
         content := kinds[number] || E'\n' || refs[number] || E'\n' || coalesce(reasons[number], '');
         past := next;
+        before := '';
         WHILE numbers[past] = number LOOP
+            place := assets[past] || E'\t' || purposes[past] || E'\t' || coalesce(owners[past], '');
+            IF place COLLATE "C" <= before THEN
+                RAISE EXCEPTION 'postings are ordered by asset, purpose and owner, one for each account'
+                    USING ERRCODE = 'LQ006';
+            END IF;
+            before := place;
             content := content || E'\n' || coalesce(owners[past], '') || E'\t' || assets[past]
                 || E'\t' || purposes[past] || E'\t' || amounts[past];
             past := past + 1;
@@ -156,7 +185,7 @@ BEGIN
             ON CONFLICT ON CONSTRAINT uq_ledger_transactions_key DO NOTHING RETURNING id INTO added;
         fresh[number] := FOUND;
         IF NOT FOUND THEN
-            IF hash <> (SELECT t.content_hash FROM ledger_transactions AS t WHERE t.key = keys[number]) THEN
+            IF hash IS DISTINCT FROM (SELECT t.content_hash FROM ledger_transactions AS t WHERE t.key = keys[number]) THEN
                 RAISE EXCEPTION 'operation key % was posted with other content', keys[number] USING ERRCODE = 'LQ001';
             END IF;
             next := past;
@@ -174,6 +203,9 @@ BEGIN
                         RETURNING a.id, a.balance INTO account, after;
                 END IF;
                 EXIT WHEN FOUND;
+                IF purposes[next] !~ '^[a-z_]{1,32}(:[a-z0-9_-]{1,31})?$' THEN
+                    RAISE EXCEPTION 'no account has the purpose %', purposes[next] USING ERRCODE = 'LQ006';
+                END IF;
                 INSERT INTO ledger_accounts (owner, asset_id, purpose, is_constrained, balance)
                     VALUES (owners[next], assets[next], purposes[next], owners[next] IS NOT NULL,
                             CASE WHEN owners[next] IS NOT NULL THEN 0 END)
@@ -214,6 +246,9 @@ SET search_path = public, pg_temp AS $$
 DECLARE
     marked timestamptz;
 BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        RAISE EXCEPTION 'a horizon is marked in a transaction of its own' USING ERRCODE = 'LQ006';
+    END IF;
     PERFORM pg_advisory_xact_lock(1, 1);
     UPDATE ledger_clock SET horizon = pg_current_xact_id()::text::bigint, horizon_at = closing_at
         RETURNING horizon_at INTO marked;
@@ -370,6 +405,15 @@ END $$
 CREATE TRIGGER holds_only_shrink BEFORE UPDATE ON holds FOR EACH ROW EXECUTE FUNCTION hold_only_shrinks()
 -- ;;
 CREATE TRIGGER holds_stay BEFORE DELETE OR TRUNCATE ON holds FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+-- The laws of trades, payouts and transfers find their tables in our schema, whatever a session calls by their names.
+ALTER FUNCTION check_transition() SET search_path = public, pg_temp
+-- ;;
+ALTER FUNCTION outcome_guard_payout() SET search_path = public, pg_temp
+-- ;;
+ALTER FUNCTION outcome_guard_refund() SET search_path = public, pg_temp
+-- ;;
+ALTER FUNCTION outcome_guard_void() SET search_path = public, pg_temp
 -- ;;
 -- What the program's role may do. The ledger is read, and written through functions alone.
 GRANT USAGE ON SCHEMA public TO liquida_runtime

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from models.errors import DatabaseUnavailable, InsufficientFunds, LiquidaError, OperationKeyReused
@@ -35,6 +35,15 @@ _KEY_REUSED = "LQ001"
 _TRY_AGAIN = {"40001", "40P01"}
 """Serialisation failure and deadlock: PostgreSQL undid everything, so trying again is safe."""
 _ATTEMPTS = 6
+_GONE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    OperationalError,
+    InterfaceError,
+)
 
 
 async def post(conn: AsyncConnection, *transactions: Transaction) -> list[bool]:
@@ -76,17 +85,26 @@ async def post_alone(engine: AsyncEngine, *transactions: Transaction) -> list[bo
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 spreads callers, keeps no secret
                 continue
             raise (_meaning(error, transactions) or error) from error
-        except (OSError, asyncpg.InterfaceError) as error:
-            raise DatabaseUnavailable("the database went away while posting") from error
     raise AssertionError("the last attempt answers or raises")
 
 
 async def _call(engine: AsyncEngine, arrays: Sequence[object]) -> list[bool]:
-    """Beside SQLAlchemy, which would begin and commit in round trips of its own."""
-    async with engine.connect() as conn:
-        driver: Any = (await conn.get_raw_connection()).driver_connection
-        fresh: list[bool] = await driver.fetchval(_POST_ALONE, *arrays)
-    return fresh
+    """Beside SQLAlchemy, which would begin and commit in round trips of its own, and would see a lost connection."""
+    try:
+        async with engine.connect() as conn:
+            driver: Any = (await conn.get_raw_connection()).driver_connection
+            if driver.is_closed():
+                await conn.invalidate()
+                driver = (await conn.get_raw_connection()).driver_connection
+            try:
+                fresh: list[bool] = await driver.fetchval(_POST_ALONE, *arrays)
+            except BaseException as error:
+                if driver.is_closed() or not isinstance(error, asyncpg.PostgresError):
+                    await conn.invalidate()
+                raise
+            return fresh
+    except _GONE as error:
+        raise DatabaseUnavailable("the database went away while posting; whether it did is not known") from error
 
 
 def _arrays(transactions: Sequence[Transaction]) -> tuple[list[Any], ...]:
