@@ -1,9 +1,9 @@
-"""The databases a bench works in: a settled template, a fresh copy for every measurement, and what must hold after."""
+"""The databases a bench works in: a settled template, a fresh copy per measurement, and what must hold after."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import psutil
@@ -15,26 +15,30 @@ from liquida import database
 from liquida.stack.postgres import Postgres, as_owner, create_database, drop_database
 from models.ledger.chart import Purpose, available, house
 from models.ledger.post import post_alone
-from models.ledger.types import Kind, move
+from models.ledger.types import Kind, Transaction, move
+from models.network.writes import seed
 
-TEMPLATE = "settled"
 FUNDS = 10**12
 FUNDED_AT_ONCE = 500
 SEAL_TRANSACTIONS = 1_000
 
+_ADD_USERS = text("INSERT INTO users (id, email, role) SELECT u, u, 'user' FROM unnest(CAST(:ids AS text[])) AS u")
+_IDS = text("SELECT min(id), max(id) FROM ledger_accounts WHERE owner <> :spare")
 _COUNTS = text("""
     SELECT (SELECT count(*) FROM ledger_transactions) AS transactions,
            (SELECT coalesce(sum(balance), 0) FROM ledger_accounts) AS users_units,
            (SELECT coalesce(sum(amount), 0) FROM ledger_postings) AS all_units,
            (SELECT count(*) FROM (
                 SELECT FROM ledger_postings GROUP BY transaction_id HAVING sum(amount) <> 0 OR count(*) <> 2
-            ) AS g) + (SELECT 2 * count(*) FROM ledger_transactions) - (SELECT count(*) FROM ledger_postings) AS crooked,
+            ) AS g) AS crooked,
+           (SELECT count(*) FROM ledger_postings) AS postings,
            (SELECT count(*) FROM ledger_accounts AS a
                 JOIN (SELECT account_id, sum(amount) AS units FROM ledger_postings GROUP BY account_id) AS p
                   ON p.account_id = a.id WHERE a.balance <> p.units) AS drifted
 """)
 _LAST = text("""
-    SELECT count(*) FROM ledger_accounts AS a WHERE a.is_constrained AND a.balance <> ledger_balance_at(a.id, 'infinity')
+    SELECT count(*) FROM ledger_accounts AS a
+        WHERE a.is_constrained AND a.balance <> ledger_balance_at(a.id, 'infinity')
 """)
 
 
@@ -51,77 +55,74 @@ class Books:
 
 
 @dataclass(frozen=True)
+class Template:
+    """``first``: the smallest account id of the users; there are no gaps up to the largest."""
+
+    name: str
+    users: int
+    first: int
+
+
+@dataclass(frozen=True)
 class Copy:
-    """One database to write into. ``first``: the smallest account id of the users, whose ids are without gaps."""
+    """One database to write into."""
 
     name: str
     url: str
-    first: int
-    users: int
+    owner_url: str
+    template: Template
     before: Books
-
-    @property
-    def owner_url(self) -> str:
-        return as_owner(self.url)
 
 
 class Server:
     """The bench's own PostgreSQL: databases, housekeeping, and its processes' CPU seconds."""
 
-    def __init__(self, postgres: Postgres, users: int) -> None:
-        self.postgres, self.users = postgres, users
-        self._first = 0
+    def __init__(self, postgres: Postgres) -> None:
+        self.postgres = postgres
         self._process = psutil.Process(postgres.process.pid)
 
-    async def settle(self) -> None:
-        """The template: the migrated ledger, and users with funds from the house's desk."""
-        url = await create_database(self.postgres.admin_url, TEMPLATE)
+    async def settle(self, name: str, *, users: int) -> Template:
+        """A migrated ledger whose users have funds from the house's desk, one transaction for each."""
+        url = await create_database(self.postgres.admin_url, name)
         await database.migrate(as_owner(url))
-        async with connected(as_owner(url)) as engine:
-            async with engine.begin() as conn:
-                await conn.execute(
-                    text("INSERT INTO users (id, email, role) SELECT u, u, 'user' FROM unnest(CAST(:ids AS text[])) AS u"),
-                    {"ids": [user_id(number) for number in range(-1, self.users)]},
-                )
-                await conn.execute(
-                    text("INSERT INTO assets (id, symbol, decimals) VALUES (:asset, :asset, 2)"), {"asset": ASSET}
-                )
+        async with connected(as_owner(url)) as engine, engine.begin() as conn:
+            await seed(conn, (), ())
+            await conn.execute(_ADD_USERS, {"ids": [user_id(number) for number in range(-1, users)]})
         async with connected(url) as engine:
-            desk = house(Purpose.DESK, ASSET)
-            await post_alone(engine, move("fund/first", Kind.FUNDING, "bench", desk, available(user_id(-1), ASSET), 1))
-            for start in range(0, self.users, FUNDED_AT_ONCE):
-                await post_alone(
-                    engine,
-                    *(
-                        move(f"fund/{n}", Kind.FUNDING, "bench", desk, available(user_id(n), ASSET), FUNDS)
-                        for n in range(start, min(start + FUNDED_AT_ONCE, self.users))
-                    ),
-                )
+            await post_alone(engine, _funding(-1))
+            for start in range(0, users, FUNDED_AT_ONCE):
+                await post_alone(engine, *map(_funding, range(start, min(start + FUNDED_AT_ONCE, users))))
             async with engine.connect() as conn:
-                ids = text("SELECT min(id), max(id) FROM ledger_accounts WHERE owner <> :spare AND owner IS NOT NULL")
-                first, last = (await conn.execute(ids, {"spare": user_id(-1)})).one()
-        if last - first + 1 != self.users:
+                first, last = (await conn.execute(_IDS, {"spare": user_id(-1)})).one()
+        if last - first + 1 != users:
             raise Void("the users' account ids have gaps, and the raw scripts count on none")
-        self._first = first
-        await self.tidy(TEMPLATE)
+        await self.tidy(name)
+        return Template(name, users, first)
 
     @asynccontextmanager
-    async def copy(self, name: str, *, template: str = TEMPLATE) -> AsyncIterator[Copy]:
-        """A fresh copy, read once so that it is in memory; dropped at the end."""
+    async def database(self, name: str, *, template: str = "template1") -> AsyncIterator[str]:
+        """A new one, by the address of its owner; dropped at the end."""
         url = await create_database(self.postgres.admin_url, name, template=template)
         try:
-            yield await self.opened(name, url)
+            yield as_owner(url)
         finally:
             await drop_database(self.postgres.admin_url, name)
 
-    async def opened(self, name: str, url: str) -> Copy:
-        async with connected(url) as engine:
-            before = await books(engine)
-        return Copy(name, url, self._first, self.users, before)
+    @asynccontextmanager
+    async def copy(self, template: Template, name: str) -> AsyncIterator[Copy]:
+        """A fresh copy of a settled ledger, read once so that it is in memory."""
+        async with self.database(name, template=template.name) as owner_url:
+            url = self.postgres.url(name)
+            async with connected(url) as engine:
+                before = await books(engine)
+            yield Copy(name, url, owner_url, template, before)
 
     async def tidy(self, name: str) -> None:
         """What autovacuum and the checkpointer would do at a moment of their own."""
-        async with connected(self.postgres.url(name, user="postgres"), alone=True) as engine, engine.connect() as conn:
+        async with (
+            connected(self.postgres.url(name, user="postgres"), alone=True) as engine,
+            engine.connect() as conn,
+        ):
             await conn.execute(text("VACUUM (ANALYZE)"))
             await conn.execute(text("CHECKPOINT"))
 
@@ -131,12 +132,17 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Of the server and all its backends, also those that have ended."""
-        own = self._process.cpu_times()
-        total = own.user + own.system + own.children_user + own.children_system
-        for child in self._process.children():
-            times = child.cpu_times()
-            total += times.user + times.system
-        return float(total)
+        while True:
+            with suppress(psutil.NoSuchProcess):
+                backends = [child.cpu_times() for child in self._process.children()]
+                own = self._process.cpu_times()
+                ended = own.children_user + own.children_system
+                return float(own.user + own.system + ended + sum(each.user + each.system for each in backends))
+
+
+def _funding(number: int) -> Transaction:
+    desk, user = house(Purpose.DESK, ASSET), available(user_id(number), ASSET)
+    return move(f"fund/{number}", Kind.FUNDING, "bench", desk, user, FUNDS)
 
 
 @asynccontextmanager
@@ -153,8 +159,10 @@ async def books(engine: AsyncEngine) -> Books:
     """:raises Void: postings that do not sum to zero, are missing, or differ from a balance."""
     async with engine.connect() as conn:
         row = (await conn.execute(_COUNTS)).one()
-    if row.all_units or row.crooked or row.drifted:
-        raise Void(f"all postings sum to {row.all_units}; {row.crooked} crooked transactions, {row.drifted} wrong balances")
+    if row.all_units or row.crooked or row.drifted or row.postings != 2 * row.transactions:
+        raise Void(
+            f"all postings sum to {row.all_units}; {row.crooked} crooked transactions, {row.drifted} wrong balances"
+        )
     return Books(row.transactions, int(row.users_units))
 
 

@@ -5,6 +5,7 @@ post until the time is over, so that both begin together.
 """
 
 import asyncio
+import math
 import multiprocessing
 import random
 import time
@@ -15,9 +16,11 @@ from types import TracebackType
 from typing import Self
 
 import uvloop
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liquida import database
 from models.errors import LiquidaError
+from models.ids import new_id
 from models.ledger.chart import Account, Purpose, available, house
 from models.ledger.post import post_alone
 from models.ledger.types import Kind, Transaction, move
@@ -35,17 +38,20 @@ def user_id(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """``replays``: the share of calls that repeat one of the last. ``calls``: end after so many, 0: when time is over."""
+    """What clients shall post, and for how long.
+
+    ``hot``: the share of transfers between a user and the house's desk; the rest is among users.
+    ``replays``: the share of calls that repeat one of the client's last. ``calls``: the most per client.
+    """
 
     url: str
     users: int
     clients: int
-    seconds: float
+    seconds: float = math.inf
     batch: int = 1
-    is_hot: bool = False
+    hot: float = 0.0
     replays: float = 0.0
-    calls: int = 0
-    half_hot: bool = False
+    calls: int | None = None
 
 
 @dataclass
@@ -71,6 +77,7 @@ class Crew:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._ends: list[Connection] = []
+        self._chosen: list[Connection] = []
         self._processes = []
         for number in range(PROCESSES):
             ours, theirs = context.Pipe()
@@ -83,22 +90,27 @@ class Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for end in self._ends:
             end.close()
         for process in self._processes:
             process.join(timeout=10)
 
-    def run(self, job: Job, *, processes: int = 1) -> list[Tally]:
-        """Blocks: call it in a thread. One tally per process."""
-        ends = self._ends[:processes]
-        for end in ends:
-            end.send(replace(job, clients=job.clients // processes, calls=job.calls // processes))
-        for end in ends:
+    def prepare(self, job: Job, *, processes: int) -> None:
+        """Connect and warm up. Blocks, as :meth:`go` does: call them in a thread."""
+        self._chosen = self._ends[:processes]
+        for end in self._chosen:
+            end.send(replace(job, clients=job.clients // processes))
+        for end in self._chosen:
             end.recv()
-        for end in ends:
+
+    def go(self) -> list[Tally]:
+        """Post. One tally per process."""
+        for end in self._chosen:
             end.send("go")
-        return [end.recv() for end in ends]
+        return [end.recv() for end in self._chosen]
 
 
 def _serve(end: Connection, number: int) -> None:
@@ -113,15 +125,16 @@ def _serve(end: Connection, number: int) -> None:
 
 async def _work(job: Job, end: Connection, dice: random.Random) -> Tally:
     engine = database.engine(job.url, pool=job.clients)
-    tally = Tally()
+    tally, warm_up = Tally(), Tally()
     clients = [_Client(job, dice) for _ in range(job.clients)]
-    await asyncio.gather(*(client.post(engine, Tally()) for client in clients for _ in range(WARM_UP_CALLS)))
+    await asyncio.gather(*(client.post(engine, warm_up) for client in clients for _ in range(WARM_UP_CALLS)))
     end.send("ready")
     end.recv()
     cpu, started = time.process_time(), time.perf_counter()
     await asyncio.gather(*(client.work(engine, tally, started + job.seconds) for client in clients))
     tally.seconds, tally.cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     tally.posted = sum(client.posted for client in clients)
+    tally.failures += warm_up.failures
     await engine.dispose()
     return tally
 
@@ -129,22 +142,19 @@ async def _work(job: Job, end: Connection, dice: random.Random) -> Tally:
 class _Client:
     def __init__(self, job: Job, dice: random.Random) -> None:
         self._job, self._dice = job, dice
-        self._calls = job.calls // job.clients
         self._accounts = [available(user_id(number), ASSET) for number in range(job.users)]
         self._desk = house(Purpose.DESK, ASSET)
         self._last: deque[list[Transaction]] = deque(maxlen=REMEMBERED)
         self.posted = 0
 
-    async def work(self, engine: database.AsyncEngine, tally: Tally, until: float) -> None:
-        while (self._calls and (left := self._calls)) or time.perf_counter() < until:
+    async def work(self, engine: AsyncEngine, tally: Tally, until: float) -> None:
+        calls = 0
+        while calls != self._job.calls and time.perf_counter() < until:
             await self.post(engine, tally)
-            if self._calls:
-                self._calls = left - 1
-                if not self._calls:
-                    return
+            calls += 1
 
-    async def post(self, engine: database.AsyncEngine, tally: Tally) -> None:
-        if self._last and self._job.replays and self._dice.random() < self._job.replays:
+    async def post(self, engine: AsyncEngine, tally: Tally) -> None:
+        if self._last and self._dice.random() < self._job.replays:
             transactions = self._dice.choice(self._last)
         else:
             transactions = [self._transfer() for _ in range(self._job.batch)]
@@ -162,13 +172,13 @@ class _Client:
 
     def _transfer(self) -> Transaction:
         source, target = self._pair()
-        reference = f"{self._dice.getrandbits(128):032x}"
+        reference = new_id()
         return move(f"{reference}/bench", Kind.TRANSFER, reference, source, target, 1)
 
     def _pair(self) -> tuple[Account, Account]:
-        pick = int(self._dice.random() * len(self._accounts))
-        one = self._accounts[pick]
-        if self._job.is_hot or (self._job.half_hot and self._dice.random() < 0.5):
-            return (one, self._desk) if self._dice.random() < 0.5 else (self._desk, one)
-        step = 1 + int(self._dice.random() * (len(self._accounts) - 1))
-        return one, self._accounts[(pick + step) % len(self._accounts)]
+        roll, users = self._dice.random, len(self._accounts)
+        place = int(roll() * users)
+        one = self._accounts[place]
+        if roll() < self._job.hot:
+            return (one, self._desk) if roll() < 0.5 else (self._desk, one)
+        return one, self._accounts[(place + 1 + int(roll() * (users - 1))) % users]

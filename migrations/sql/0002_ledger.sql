@@ -113,6 +113,9 @@ DECLARE
     after numeric;
     next int := 1;
     past int;
+    total numeric;
+    one bigint;
+    two bigint;
     transactions_of bigint[];
     accounts_of bigint[];
     amounts_of numeric[];
@@ -137,16 +140,17 @@ BEGIN
     THEN
         RAISE EXCEPTION 'the arrays are not of one shape' USING ERRCODE = 'LQ006';
     END IF;
-    IF EXISTS (
-        SELECT FROM unnest(numbers, assets, amounts) AS p(number, asset, amount)
-        GROUP BY number, asset HAVING sum(amount) <> 0 OR bool_or(scale(amount) <> 0)
-    ) OR cardinality(keys) <> (SELECT count(DISTINCT number) FROM unnest(numbers) AS p(number)) THEN
-        RAISE EXCEPTION 'ledger_postings_balance_to_zero' USING ERRCODE = 'LQ003';
+    IF cardinality(owners) <= 2 THEN
+        -- The same without a query, which took as long as an update. NULL, for the house alone, locks nothing.
+        one := hashtextextended(coalesce(owners[1], owners[2]), 0);
+        two := hashtextextended(coalesce(owners[2], owners[1]), 0);
+        IF pg_advisory_xact_lock(least(one, two)) IS NULL THEN NULL; END IF;
+        IF one <> two AND pg_advisory_xact_lock(greatest(one, two)) IS NULL THEN NULL; END IF;
+    ELSE
+        PERFORM pg_advisory_xact_lock(lock) FROM (
+            SELECT DISTINCT hashtextextended(owner, 0) AS lock FROM unnest(owners) AS o(owner)
+            WHERE owner IS NOT NULL ORDER BY lock) AS ordered;
     END IF;
-
-    PERFORM pg_advisory_xact_lock(lock) FROM (
-        SELECT DISTINCT hashtextextended(owner, 0) AS lock FROM unnest(owners) AS o(owner)
-        WHERE owner IS NOT NULL ORDER BY lock) AS ordered;
 
     began := pg_current_xact_id();
     SELECT greatest(clock_timestamp(), c.closing_at + interval '1 microsecond',
@@ -167,7 +171,13 @@ BEGIN
         content := kinds[number] || E'\n' || refs[number] || E'\n' || coalesce(reasons[number], '');
         past := next;
         before := '';
+        total := 0;
         WHILE numbers[past] = number LOOP
+            -- Assets come in order, so each must have summed to zero where the next begins.
+            IF (total <> 0 AND assets[past] IS DISTINCT FROM assets[past - 1]) OR scale(amounts[past]) IS DISTINCT FROM 0 THEN
+                RAISE EXCEPTION 'ledger_postings_balance_to_zero' USING ERRCODE = 'LQ003';
+            END IF;
+            total := total + amounts[past];
             place := assets[past] || E'\t' || purposes[past] || E'\t' || coalesce(owners[past], '');
             IF place COLLATE "C" <= before THEN
                 RAISE EXCEPTION 'postings are ordered by asset, purpose and owner, one for each account'
@@ -178,6 +188,9 @@ BEGIN
                 || E'\t' || purposes[past] || E'\t' || amounts[past];
             past := past + 1;
         END LOOP;
+        IF past = next OR total IS DISTINCT FROM 0 THEN
+            RAISE EXCEPTION 'ledger_postings_balance_to_zero' USING ERRCODE = 'LQ003';
+        END IF;
         hash := sha256(convert_to(content, 'UTF8'));
 
         INSERT INTO ledger_transactions (key, kind, reference, reason, content_hash, recorded_at)

@@ -34,7 +34,13 @@ async def poor(door: Door) -> Person:
 
 
 def order(person: Person, **changes: Any) -> dict[str, Any]:
-    body = {"user_id": person.id, "asset": "ETH", "network": "ethereum", "amount": "0.4", "reason": "correção: chamado 4711"}
+    body = {
+        "user_id": person.id,
+        "asset": "ETH",
+        "network": "ethereum",
+        "amount": "0.4",
+        "reason": "correção: chamado 4711",
+    }
     return {name: value for name, value in (body | changes).items() if value is not None}
 
 
@@ -57,7 +63,10 @@ class TestDeposit:
 
         assert 200 == reply.status_code
         assert await balance(door, bea) == reply.json()
-        assert (Decimal("1.4"), "correção: chamado 4711") == (Decimal(reply.json()["available"]), reply.json()["last_reason"])
+        assert (Decimal("1.4"), "correção: chamado 4711") == (
+            Decimal(reply.json()["available"]),
+            reply.json()["last_reason"],
+        )
         lines = (await door.get(bea, f"{API}/wallet/history")).json()["lines"]
         assert ("adjustment", "operator", Decimal("0.4")) == (
             lines[0]["operation"],
