@@ -73,7 +73,7 @@ class Transaction:
     """Postings that happen together or not at all, under a key that happens once.
 
     ``reference``: the trade, deposit or transfer they belong to. ``reason``: a person's words, where a person did it.
-    :raises LedgerUnbalanced: an asset does not sum to zero, or a posting moves nothing.
+    :raises LedgerUnbalanced: an asset does not sum to zero, a posting moves nothing, or an account has two.
     """
 
     key: str
@@ -88,6 +88,8 @@ class Transaction:
             sums[posting.account.asset] = sums.get(posting.account.asset, 0) + posting.units
             if posting.units == 0:
                 raise LedgerUnbalanced(f"{self.key}: a posting of zero")
+        if len({posting.account for posting in self.postings}) < len(self.postings):
+            raise LedgerUnbalanced(f"{self.key}: two postings to one account")
         if not self.postings or any(sums.values()):
             raise LedgerUnbalanced(f"{self.key}: does not sum to zero per asset")
 

@@ -63,6 +63,12 @@ class TestTransaction:
         with pytest.raises(LedgerUnbalanced):
             Transaction("k", Kind.FUNDING, "r", rows)
 
+    def test_has_one_posting_for_each_account(self) -> None:
+        desk, fees = house(Purpose.DESK, ETH.id), house(Purpose.FEES, ETH.id)
+
+        with pytest.raises(LedgerUnbalanced, match="one account"):
+            Transaction("k", Kind.FUNDING, "r", (Posting(desk, 2), Posting(desk, 3), Posting(fees, -5)))
+
     def test_must_balance_in_each_asset(self) -> None:
         rows = (Posting(house(Purpose.DESK, ETH.id), 5), Posting(house(Purpose.DESK, "BRL"), -5))
 
