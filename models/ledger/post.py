@@ -50,8 +50,8 @@ _GONE = (
 async def post(conn: AsyncConnection, *transactions: Transaction) -> list[bool]:
     """Post transactions, in order, in one round trip, inside the caller's database transaction.
 
-    The same key with the same content is the first posting again: nothing moves twice. A caller who posts for
-    several users names them all in the first call: their locks are then taken in one order, and nobody waits crosswise.
+    The same key with the same content is the first posting again: nothing moves twice. Who posts for several users
+    names them all in the first call: their locks are then taken in one order, and nobody waits crosswise.
     :returns: for each transaction, whether this call was the first to post it.
     :raises InsufficientFunds: an account would fall below zero. The caller's database transaction is
         void then: open a savepoint around this call to go on.

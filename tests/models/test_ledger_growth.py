@@ -26,7 +26,7 @@ SELECT ledger_balance_at(id, '{instant}') FROM ledger_accounts
 """
 POST = """
 SELECT ledger_post(ARRAY['{key}'], ARRAY['transfer'], ARRAY['r'], CAST(ARRAY[NULL] AS text[]), ARRAY[1, 1, 1],
-    ARRAY[:one, :two, NULL], ARRAY['BRL', 'BRL', 'BRL'], ARRAY['available', 'available', 'desk'],
+    ARRAY[least(:one, :two), greatest(:one, :two), NULL], ARRAY['BRL', 'BRL', 'BRL'], ARRAY['available', 'available', 'desk'],
     CAST(ARRAY[-2, 1, 1] AS numeric[]))
 """
 
