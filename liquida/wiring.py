@@ -1,6 +1,7 @@
 """Where protocols meet adapters: the only file that knows both the rooms and what fills them."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ from payments.sandbox_provider import SandboxProvider
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 
 GWEI = 10**9
+
+sys.setrecursionlimit(1_000)
+"""Python's own. A library that signing needs sets 100,000 when it is imported, and with that a body of nested
+brackets overruns the stack and ends the process, where it should end in an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from models.errors import PayoutUnknown
 
+OPENERS_MOST = 10_000
 PRODUCTION_URL = "https://api.woovi.com"
 SANDBOX_URL = "https://api.woovi-sandbox.com"
 
@@ -171,7 +172,12 @@ def segment(key: str) -> str:
 
 
 def parse_json(content: bytes) -> object:
-    """JSON without floats; None where it is none."""
+    """JSON without floats; None where it is none, or nested deeper than any answer is.
+
+    The parser calls itself for each level, and a library may have raised the interpreter's limit beyond the stack.
+    """
+    if content.count(b"[") + content.count(b"{") > OPENERS_MOST:
+        return None
     try:
         return json.loads(content, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -36,7 +36,7 @@ from tests.models.world import COIN, ETH, World
 
 DAY = date(2026, 1, 2)
 PLACES = {ETH.id: 18, "BRL": 2}
-AWKWARD = 'a "quote", a \\ and\na line; Ω 🪙 * ! #tag ^link'
+AWKWARD = 'a "quote", a \\ and a line; Ω 🪙 * ! #tag ^link'
 
 Loaded = tuple[data.Directives, list[object], object]
 

@@ -38,7 +38,7 @@ def _server_user() -> str | None:
 class TestPostgres:
     async def test_keeps_rows_over_a_stop_and_a_start(self, tmp_path: Path) -> None:
         async with start_postgres(tmp_path) as postgres:
-            await _write(postgres.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+            await _write(postgres.owner_url, "CREATE TABLE kept AS SELECT 42 AS answer")
 
             await postgres.stop()
             await postgres.start()
@@ -47,7 +47,7 @@ class TestPostgres:
 
     async def test_recovers_committed_rows_after_sigkill(self, tmp_path: Path) -> None:
         async with start_postgres(tmp_path) as postgres:
-            await _write(postgres.url(), "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+            await _write(postgres.owner_url, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
             os.kill(postgres.process.pid, signal.SIGKILL)
             await postgres.process.ended()
             assert (tmp_path / "postgres" / "postmaster.pid").exists()
