@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from liquida.stack.ports import free_port, is_free
-from liquida.stack.postgres import SYSTEM_USER, Postgres, create_database, drop_database, programs
+from liquida.stack.postgres import SYSTEM_USER, Postgres, as_owner, create_database, drop_database, programs
 from liquida.stack.process import Process
 from models.errors import StackUnavailable
 from tests.parts import start_postgres
@@ -43,7 +43,7 @@ class TestPostgres:
             await postgres.stop()
             await postgres.start()
 
-            assert 42 == await _ask(postgres.url(), "SELECT answer FROM kept")
+            assert 42 == await _ask(postgres.owner_url, "SELECT answer FROM kept")
 
     async def test_recovers_committed_rows_after_sigkill(self, tmp_path: Path) -> None:
         async with start_postgres(tmp_path) as postgres:
@@ -54,7 +54,7 @@ class TestPostgres:
 
             await postgres.start()
 
-            assert 1000 == await _ask(postgres.url(), "SELECT count(*) FROM kept")
+            assert 1000 == await _ask(postgres.owner_url, "SELECT count(*) FROM kept")
 
     async def test_starts_when_the_pid_in_its_lock_belongs_to_a_stranger(self, tmp_path: Path) -> None:
         async with start_postgres(tmp_path) as postgres:
@@ -143,12 +143,12 @@ class TestCreateDatabase:
     async def test_copies_a_template_and_gives_it_to_the_program(self, postgres_server: Postgres) -> None:
         admin = postgres_server.admin_url
         original = await create_database(admin, "original")
-        await _write(original, "CREATE TABLE kept AS SELECT 7 AS answer")
+        await _write(as_owner(original), "CREATE TABLE kept AS SELECT 7 AS answer")
 
         copy = await create_database(admin, "copy", template="original")
 
-        assert 7 == await _ask(copy, "SELECT answer FROM kept")
-        assert "liquida" == await _ask(copy, "SELECT current_user::text")
+        assert 7 == await _ask(as_owner(copy), "SELECT answer FROM kept")
+        assert "liquida_runtime" == await _ask(copy, "SELECT current_user::text")
         for name in ("copy", "original", "copy"):
             await drop_database(admin, name)
 
