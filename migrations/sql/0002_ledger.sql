@@ -93,9 +93,6 @@ $$
 -- owner in the same database transaction never waits crosswise. Advisory locks, because a row lock is a write.
 -- The house's accounts are neither locked nor updated: their balance is a snapshot and the postings since.
 --
--- The order of the next two statements is what ledger_seal relies on: first the transaction gets its number, so
--- that a sealer can wait for it, and only then the time is read, and never one that a sealer has announced.
---
 -- Plans are made once, without looking at the values: planning anew for each call took longer than posting. They never
 -- read a whole table: one made while the accounts were few would go on doing so when they are many.
 CREATE FUNCTION ledger_post(
@@ -153,6 +150,8 @@ BEGIN
             WHERE owner IS NOT NULL ORDER BY lock) AS ordered;
     END IF;
 
+    -- ledger_seal relies on this order: first the number, so that a sealer can wait for it, and only then the time, which
+    -- is never one that a sealer has announced.
     began := pg_current_xact_id();
     SELECT greatest(clock_timestamp(), c.closing_at + interval '1 microsecond',
                     (SELECT max(a.moved_at) FROM ledger_accounts AS a WHERE a.owner = ANY (owners)))
