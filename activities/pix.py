@@ -119,7 +119,7 @@ class PixActivities:
 async def _ask(provider: PixProvider, payout: Payout) -> Report:
     """``CREATED`` stands for the provider's clear word that it has never heard of the key."""
     try:
-        report = await provider.find_payout(payout.key)
+        report = await provider.find_payout(payout.key, payout.provider_id)
     except PayoutUnknown as unknown:
         return Report(PayoutStatus.UNKNOWN, reason=unknown.type)
     if report.state is PayoutState.NOT_FOUND:

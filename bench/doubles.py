@@ -70,7 +70,7 @@ class InstantBank:
     async def payout(self, order: PayoutOrder) -> PayoutReport:
         return PayoutReport(PayoutState.PAID, order.amount_centavos, "1", f"E{order.key[:31]}")
 
-    async def find_payout(self, key: str) -> PayoutReport:
+    async def find_payout(self, key: str, provider_id: str | None = None) -> PayoutReport:
         return PayoutReport(PayoutState.PAID, None, "1", f"E{key[:31]}")
 
     async def balance(self) -> int:

@@ -244,6 +244,13 @@ class ProviderBalanceTooLow(PayoutUnknown):
     title = "Our account at the provider cannot cover the payout"
 
 
+class ProviderLimitReached(PayoutUnknown):
+    """The provider took nothing: a limit of the hour or the day. The same key is sent again later."""
+
+    type = "provider-limit-reached"
+    title = "The provider's limit for now is reached"
+
+
 class PayoutRefused(Refused):
     """The provider answered that this payout will never happen. ``reason`` is its code.
 

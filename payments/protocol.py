@@ -108,7 +108,8 @@ class Receipt:
     """One PIX that paid a charge. A charge may be paid twice, by strangers, and after its expiry.
 
     ``payer_tax_id``: bare characters; None where the provider does not say or masks it.
-    ``blocked``: under precautionary block: received, and not ours to spend yet.
+    ``blocked``: under precautionary block: received, and not ours to spend yet. ``taken_back_centavos``: of it,
+    what the bank has sent back to its payer without our asking, after a block or a dispute.
     """
 
     end_to_end_id: str
@@ -116,6 +117,7 @@ class Receipt:
     time: datetime
     payer_tax_id: str | None = None
     blocked: bool = False
+    taken_back_centavos: Units = 0
 
     def __repr__(self) -> str:
         return f"Receipt(end_to_end_id={self.end_to_end_id!r})"
@@ -160,6 +162,31 @@ class RefundReport:
     reason: str | None = None
 
 
+class DisputeState(StrEnum):
+    """Where a payer's bank's claim on a PIX we received stands (MED). ``WON``: the reais stay ours, or it was
+    withdrawn. ``LOST``: they went back to the payer.
+    """
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeReport:
+    """A provider's answer about one dispute. ``amount_centavos``: what is claimed, at most the receipt's amount.
+
+    ``answer_until``: the end of our defence window, where the provider says.
+    """
+
+    id: str
+    state: DisputeState
+    end_to_end_id: str
+    amount_centavos: Units
+    answer_until: datetime | None = None
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeEvent:
     """A verified webhook about one of our charges: a hint to look."""
@@ -178,7 +205,16 @@ class RefundEvent:
     end_to_end_id: str | None = None
 
 
-WebhookEvent = PayoutEvent | ChargeEvent | RefundEvent
+@dataclass(frozen=True, slots=True)
+class DisputeEvent:
+    """A verified webhook about a dispute. ``key`` is the dispute's id at the provider."""
+
+    event_id: str
+    key: str
+    end_to_end_id: str | None = None
+
+
+WebhookEvent = PayoutEvent | ChargeEvent | RefundEvent | DisputeEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +238,16 @@ class PixProvider(Protocol):
 
         :raises models.errors.PayoutUnknown: timeout, 5xx, dropped connection: it may have happened.
         :raises models.errors.ProviderBalanceTooLow: it did not happen; send the same key again later.
+        :raises models.errors.ProviderLimitReached: it did not happen: a limit of the hour or day; as above.
         :raises models.errors.PayoutRefused: a definitive no; this key will never be paid.
         :raises models.errors.OperationKeyReused: the provider knows this key with another content.
         """
         ...
 
-    async def find_payout(self, key: str) -> PayoutReport:
+    async def find_payout(self, key: str, provider_id: str | None = None) -> PayoutReport:
         """Ask by our key. ``NOT_FOUND`` only on the provider's own clear word.
+
+        :param provider_id: the provider's own name for it, if we know it; some cannot be asked without.
 
         :raises models.errors.PayoutUnknown: it did not answer.
         """
@@ -273,5 +312,25 @@ class PixCollector(Protocol):
         """Ask by our key and the receipt it belongs to.
 
         :raises models.errors.PayoutUnknown: it did not answer.
+        """
+        ...
+
+
+class PixDisputes(Protocol):
+    """What a provider offers whose receipts can be claimed back (MED, Manual Operacional do DICT)."""
+
+    async def find_dispute(self, dispute_id: str) -> DisputeReport:
+        """Ask by the provider's id.
+
+        :raises models.errors.PayoutUnknown: it did not answer, or knows none.
+        """
+        ...
+
+    async def defend(self, dispute_id: str, statement: str) -> None:
+        """Hand in our side. The same statement again changes nothing.
+
+        :param statement: plain text; names nobody beyond what the provider must know.
+        :raises models.errors.PayoutUnknown: it may have been handed in.
+        :raises models.errors.PayoutRefused: too late, or the dispute is decided.
         """
         ...

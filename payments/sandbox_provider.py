@@ -147,7 +147,7 @@ class SandboxProvider:
                 raise OperationKeyReused(f"the provider knows payout {order.key} with another content")
         raise _unknown(answer)
 
-    async def find_payout(self, key: str) -> PayoutReport:
+    async def find_payout(self, key: str, provider_id: str | None = None) -> PayoutReport:
         """See :meth:`payments.protocol.PixProvider.find_payout`."""
         answer = await self._call("GET", f"/v1/payouts/{quote(key, safe='')}")
         if answer.is_success:

@@ -120,7 +120,7 @@ class EfiProvider:
             return _same_payout(order, earlier)
         raise _no_word(answer)
 
-    async def find_payout(self, key: str) -> PayoutReport:
+    async def find_payout(self, key: str, provider_id: str | None = None) -> PayoutReport:
         """See :meth:`payments.protocol.PixProvider.find_payout`.
 
         Returned in part is still paid, with the reason ``PARTIAL_RETURN``; the parts are in the statement.

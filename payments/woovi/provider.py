@@ -65,7 +65,7 @@ class WooviProvider:
         """See :meth:`payments.protocol.PixProvider.payout`."""
         return await self._payouts.send(order)
 
-    async def find_payout(self, key: str) -> PayoutReport:
+    async def find_payout(self, key: str, provider_id: str | None = None) -> PayoutReport:
         """See :meth:`payments.protocol.PixProvider.find_payout`."""
         return await self._payouts.find(key)
 
