@@ -3,6 +3,7 @@
 from models import idempotency, outbox, transitions
 from models.bank_data import tables as bank_data
 from models.base import metadata
+from models.charge import tables as charge
 from models.deposit import tables as deposit
 from models.hold import tables as hold
 from models.inbound_webhook import tables as inbound_webhook
@@ -10,13 +11,16 @@ from models.instant_trade import tables as instant_trade
 from models.ledger import tables as ledger
 from models.network import tables as network
 from models.payout import tables as payout
+from models.pix_refund import tables as pix_refund
 from models.quote import tables as quote
+from models.receipt import tables as receipt
 from models.transfer import tables as transfer
 from models.user import tables as user
 from models.wallet import tables as wallet
 
 __all__ = [
     "bank_data",
+    "charge",
     "deposit",
     "hold",
     "idempotency",
@@ -27,7 +31,9 @@ __all__ = [
     "network",
     "outbox",
     "payout",
+    "pix_refund",
     "quote",
+    "receipt",
     "transfer",
     "transitions",
     "user",

@@ -8,9 +8,12 @@ from typing import TypeVar
 from sqlalchemy import Column, String, Table
 
 from models.base import metadata
+from models.charge import states as charge
 from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
 from models.payout import states as payout
+from models.pix_refund import states as pix_refund
+from models.receipt import states as receipt
 from models.transfer import states as transfer
 
 _State = TypeVar("_State", bound=StrEnum)
@@ -32,6 +35,9 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "instant_trade": _texts(instant_trade.NEXT),
     "transfer": _texts(transfer.NEXT),
     "payout": _texts(payout.NEXT),
+    "charge": _texts(charge.NEXT),
+    "receipt": _texts(receipt.NEXT),
+    "pix_refund": _texts(pix_refund.NEXT),
 }
 
 

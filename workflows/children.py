@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.workflow import ParentClosePolicy
 
-from models.instant_trade.types import OtcSellInput, Waits
+from models.instant_trade.types import TradeInput, Waits
 from models.payout.types import PayoutInput
 from models.transfer.types import TransferInput
 from workflows.payout import PayoutWorkflow
@@ -25,7 +25,7 @@ class Children:
     A child that fails is a fault of ours. It is started again at the next look, under the same id.
     """
 
-    def __init__(self, order: OtcSellInput, bell: Bell) -> None:
+    def __init__(self, order: TradeInput, bell: Bell) -> None:
         self._order = order
         self._bell = bell
         self._running: dict[str, asyncio.Task[Any]] = {}

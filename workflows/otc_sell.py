@@ -21,7 +21,7 @@ from models.instant_trade.types import (
     Decision,
     Nudge,
     Operation,
-    OtcSellInput,
+    TradeInput,
     Progress,
 )
 from workflows.children import Children
@@ -35,7 +35,7 @@ STATUS = SearchAttributeKey.for_keyword("Status")
 @workflow.defn(name="otc-sell")
 class OtcSellWorkflow:
     @workflow.init
-    def __init__(self, order: OtcSellInput) -> None:
+    def __init__(self, order: TradeInput) -> None:
         self._order = order
         self._progress = Progress(order.status, _first_lock_seconds(order))
         self._books = asyncio.Lock()
@@ -52,7 +52,7 @@ class OtcSellWorkflow:
         }
 
     @workflow.run
-    async def run(self, order: OtcSellInput) -> TradeStatus:
+    async def run(self, order: TradeInput) -> TradeStatus:
         while self._progress.status not in ENDED:
             workflow.set_current_details(WAITING_FOR[self._progress.status])
             await self._phases[self._progress.status]()
@@ -138,7 +138,7 @@ class OtcSellWorkflow:
             raise ApplicationError(f"not possible: the trade is {self._progress.status}", type="IllegalTransition")
 
 
-def _first_lock_seconds(order: OtcSellInput) -> float:
+def _first_lock_seconds(order: TradeInput) -> float:
     if order.status is S.AWAITING_DEPOSIT:
         return order.terms.deposit_window_seconds
     return order.terms.chain_timeout_seconds

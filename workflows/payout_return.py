@@ -11,7 +11,7 @@ from temporalio import workflow
 
 from activities.pix import PixActivities as Pix
 from models.instant_trade.states import TradeStatus
-from models.instant_trade.types import Advance, OtcSellInput
+from models.instant_trade.types import Advance, TradeInput
 from models.payout.states import PayoutStatus
 from workflows.options import PAY
 from workflows.otc_sell import OtcSellWorkflow
@@ -20,11 +20,11 @@ from workflows.otc_sell import OtcSellWorkflow
 @workflow.defn(name="payout-return")
 class PayoutReturnWorkflow(OtcSellWorkflow):
     @workflow.init
-    def __init__(self, order: OtcSellInput) -> None:
+    def __init__(self, order: TradeInput) -> None:
         super().__init__(order)
 
     @workflow.run
-    async def run(self, order: OtcSellInput) -> TradeStatus:
+    async def run(self, order: TradeInput) -> TradeStatus:
         if not await self._has_come_back(order):
             return self._progress.status
         reopen = Advance(order.trade_id, order.terms, reopen=True)
@@ -35,7 +35,7 @@ class PayoutReturnWorkflow(OtcSellWorkflow):
             await self._wait()
         return await super().run(order)
 
-    async def _has_come_back(self, order: OtcSellInput) -> bool:
+    async def _has_come_back(self, order: TradeInput) -> bool:
         """The provider's own look-up decides, and may be slower than its webhook."""
         until = self._deadline(order)
         while workflow.now() < until:
@@ -46,5 +46,5 @@ class PayoutReturnWorkflow(OtcSellWorkflow):
         return False
 
     @staticmethod
-    def _deadline(order: OtcSellInput) -> datetime:
+    def _deadline(order: TradeInput) -> datetime:
         return workflow.now() + timedelta(seconds=order.terms.payout_deadline_seconds)

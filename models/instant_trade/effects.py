@@ -1,18 +1,17 @@
-"""What else happens when a trade changes its state: outcome, intents, postings, locks."""
+"""What else happens when a sale changes its state: outcome, intents, postings."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL
 from models.deposit import returns
-from models.instant_trade.states import ENDED, TradeStatus
+from models.instant_trade.moment import Moment, require
+from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import trade_outcomes
-from models.instant_trade.types import Facts, Lock, Outcome, Step, Terms, Trade
-from models.instant_trade.writes import keep_locks, set_lock, step, write
+from models.instant_trade.types import Facts, Lock, Outcome, Trade
+from models.instant_trade.writes import set_lock, write
 from models.ledger.chart import Purpose, available, custody, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, Posting, Transaction, move
@@ -33,39 +32,7 @@ LOCKS: dict[TradeStatus, set[Lock]] = {
     S.PAYING_OUT: {Lock.PAYOUT_DEADLINE},
     S.REFUNDING: {Lock.CHAIN_TIMEOUT},
 }
-"""The locks that bind a trade in each state. The other states wait for nobody outside, or for an operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What an effect may depend on: where the trade came from, what is known, what was agreed, and the time."""
-
-    before: TradeStatus
-    facts: Facts
-    terms: Terms
-    now: datetime
-
-
-async def move_to(
-    conn: AsyncConnection,
-    trade: Trade,
-    facts: Facts,
-    to: Step,
-    terms: Terms,
-    now: datetime,
-    *,
-    actor: str = "system",
-) -> Trade:
-    """One step with everything that belongs to it, inside the caller's transaction. ``trade`` must be locked."""
-    moment = Moment(trade.status, facts, terms, now)
-    trade = await step(conn, trade, to, actor=actor)
-    if effect := EFFECTS.get(trade.status):
-        trade = await effect(conn, trade, moment)
-    await keep_locks(conn, trade.id, LOCKS.get(trade.status, set()), now)
-    if trade.status in ENDED and trade.held_units:
-        await returns.give_back(conn, trade, trade.held_units, "excess")
-        trade = await write(conn, trade, held_units=0)
-    return trade
+"""The locks that bind a sale in each state. The other states wait for nobody outside, or for an operator."""
 
 
 def refund_key_of(trade: Trade, number: int) -> str:
@@ -85,14 +52,14 @@ async def intend_refund(conn: AsyncConnection, trade: Trade, facts: Facts) -> No
             network_id=trade.network_id,
             asset_id=trade.asset_id,
             from_address_id=desk.id if from_custody else trade.source_address_id,
-            to_address=trade.refund_address,
+            to_address=require(trade.refund_address),
             amount_units=trade.held_units,
             trade_id=trade.id,
         ),
     )
 
 
-async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:
+async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment[Facts]) -> Trade:
     """The coins are the desk's and the reais are owed; the payout's order is written with the debt.
 
     A ruling to pay out is used up by it: a PIX that comes back later asks for a ruling of its own.
@@ -105,13 +72,13 @@ async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment) -
         trade_id=trade.id,
         provider=moment.terms.provider,
         amount_centavos=trade.total_centavos,
-        bank_data_id=trade.bank_data_id,
+        bank_data_id=require(trade.bank_data_id),
     )
     await set_lock(conn, trade.id, Lock.PAYOUT_DEADLINE, moment.now, moment.terms.payout_deadline_seconds)
     return await write(conn, trade, held_units=trade.held_units - trade.amount_units, ruling=None)
 
 
-async def _complete(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:
+async def _complete(conn: AsyncConnection, trade: Trade, moment: Moment[Facts]) -> Trade:
     """The debt is paid, or, where the bank gave the PIX back and an operator ruled so, is the user's balance."""
     owed = held(trade.user_id, BRL.id)
     if moment.facts.payout is PayoutStatus.RETURNED and moment.before is S.NEEDS_REVIEW:
@@ -123,7 +90,7 @@ async def _complete(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trad
     return trade
 
 
-async def _reopen(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:
+async def _reopen(conn: AsyncConnection, trade: Trade, moment: Moment[Facts]) -> Trade:
     """After completion only: the bank gave the PIX back, so the debt stands again."""
     if moment.before is S.COMPLETED:
         bank, owed = house(Purpose.PIX_CLEARING, BRL.id), held(trade.user_id, BRL.id)
@@ -132,7 +99,7 @@ async def _reopen(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:
     return trade
 
 
-async def _begin_refund(conn: AsyncConnection, trade: Trade, moment: Moment) -> Trade:
+async def _begin_refund(conn: AsyncConnection, trade: Trade, moment: Moment[Facts]) -> Trade:
     """The one outcome becomes the refund; a sale already booked is booked back."""
     if moment.facts.payout is not None:
         await conn.execute(
@@ -149,7 +116,7 @@ async def _begin_refund(conn: AsyncConnection, trade: Trade, moment: Moment) -> 
     return trade
 
 
-async def _book_refund(conn: AsyncConnection, trade: Trade, _moment: Moment) -> Trade:
+async def _book_refund(conn: AsyncConnection, trade: Trade, _moment: Moment[Facts]) -> Trade:
     """What left on chain leaves the books; what stayed under our keys becomes available again."""
     refunds = [
         transfer.amount_units
@@ -164,7 +131,7 @@ async def _book_refund(conn: AsyncConnection, trade: Trade, _moment: Moment) -> 
     return await write(conn, trade, held_units=trade.held_units - units)
 
 
-async def _release(conn: AsyncConnection, trade: Trade, _moment: Moment) -> Trade:
+async def _release(conn: AsyncConnection, trade: Trade, _moment: Moment[Facts]) -> Trade:
     if not trade.held_units:
         return trade
     source, target = held(trade.user_id, trade.asset_id), available(trade.user_id, trade.asset_id)
@@ -188,7 +155,7 @@ def _sale(trade: Trade, *, undone: bool = False) -> Transaction:
     return Transaction(f"{trade.id}/{kind}", kind, trade.id, postings)
 
 
-EFFECTS: dict[TradeStatus, Callable[[AsyncConnection, Trade, Moment], Awaitable[Trade]]] = {
+EFFECTS: dict[TradeStatus, Callable[[AsyncConnection, Trade, Moment[Facts]], Awaitable[Trade]]] = {
     S.PAYING_OUT: _promise_payout,
     S.COMPLETED: _complete,
     S.NEEDS_REVIEW: _reopen,

@@ -3,22 +3,27 @@
 from datetime import datetime
 
 from pydantic.dataclasses import dataclass
-from sqlalchemy import Select, and_, func, select, tuple_
+from sqlalchemy import ScalarSelect, Select, and_, false, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.charge.tables import charges
 from models.deposit.tables import deposits
 from models.errors import NotFound
 from models.instant_trade.states import ENDED, TradeStatus
 from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
-from models.instant_trade.types import Facts, HistoryEntry, Lock, Trade
+from models.instant_trade.types import BuyFacts, Facts, HistoryEntry, Lock, Trade
 from models.network.tables import assets
 from models.payout.tables import payouts
+from models.receipt.states import ReceiptStatus
+from models.receipt.tables import pix_receipts
 from models.transfer.tables import transfer_transactions
 from models.transfer.types import TransferPurpose
 from models.wallet.tables import system_addresses
 
 _T = instant_trades.c
 _X = transfer_transactions.c
+
+GOING_BACK = frozenset({ReceiptStatus.REFUNDING, ReceiptStatus.REFUNDED, ReceiptStatus.REFUND_FAILED})
 
 
 def _trades() -> Select[tuple[object, ...]]:
@@ -86,9 +91,6 @@ async def facts(conn: AsyncConnection, trade: Trade) -> Facts:
     refunds = and_(_X.trade_id == trade.id, _X.purpose == TransferPurpose.REFUND)
     latest = select(_X.status).where(refunds).order_by(_X.created_at.desc(), _X.key.desc()).limit(1)
     total = func.coalesce(func.sum(deposits.c.amount_units), 0)
-    locks = select(func.jsonb_object_agg(trade_locks.c.kind, trade_locks.c.expires_at)).where(
-        trade_locks.c.trade_id == trade.id, trade_locks.c.released_at.is_(None)
-    )
     statement = select(
         select(total).where(in_time).scalar_subquery().label("seen_units"),
         select(total).where(in_time, deposits.c.status == "seen").scalar_subquery().label("pending_units"),
@@ -96,7 +98,7 @@ async def facts(conn: AsyncConnection, trade: Trade) -> Facts:
         latest.scalar_subquery().label("refund"),
         select(func.count()).where(refunds).scalar_subquery().label("refunds"),
         select(payouts.c.status).where(payouts.c.trade_id == trade.id).scalar_subquery().label("payout"),
-        func.coalesce(locks.scalar_subquery(), func.jsonb_build_object()).label("locks"),
+        _locks(trade.id).label("locks"),
     )
     row = (await conn.execute(statement)).one()
     return Facts(
@@ -106,8 +108,47 @@ async def facts(conn: AsyncConnection, trade: Trade) -> Facts:
         row.refund,
         row.refunds,
         row.payout,
-        row.locks,
+        row.locks or {},
     )
+
+
+async def buy_facts(conn: AsyncConnection, trade: Trade) -> BuyFacts:
+    """All that :func:`models.instant_trade.buy_rules.decide` wants to know, in one statement."""
+    c, r = charges.c, pix_receipts.c
+    own = and_(r.charge_key == c.key, c.trade_id == trade.id)
+    counted = select(r.status, func.count().label("many")).where(own).group_by(r.status).subquery()
+    latest = (
+        select(r.reason)
+        .where(own, r.status.in_(GOING_BACK))
+        .order_by(r.received_at.desc(), r.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    delivery = select(_X.status).where(_X.trade_id == trade.id, _X.purpose == TransferPurpose.DELIVERY)
+    statement = (
+        select(
+            c.status.label("charge"),
+            func.coalesce(c.asked_at >= c.accepts_until, false()).label("is_asked_in_full"),
+            select(func.jsonb_object_agg(counted.c.status, counted.c.many)).scalar_subquery().label("receipts"),
+            latest.label("refund_reason"),
+            delivery.scalar_subquery().label("delivery"),
+            _locks(trade.id).label("locks"),
+        )
+        .select_from(instant_trades)
+        .outerjoin(charges, c.trade_id == _T.id)
+        .where(_T.id == trade.id)
+    )
+    row = (await conn.execute(statement)).one()
+    return BuyFacts(
+        row.charge, row.is_asked_in_full, row.receipts or {}, row.refund_reason, row.delivery, row.locks or {}
+    )
+
+
+def _locks(trade_id: str) -> ScalarSelect[dict[str, str]]:
+    """Kind → end, of the locks that bind the trade now."""
+    ends = func.jsonb_object_agg(trade_locks.c.kind, trade_locks.c.expires_at)
+    unreleased = and_(trade_locks.c.trade_id == trade_id, trade_locks.c.released_at.is_(None))
+    return select(ends).where(unreleased).scalar_subquery()
 
 
 async def history(conn: AsyncConnection, trade_id: str) -> list[HistoryEntry]:

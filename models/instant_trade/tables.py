@@ -36,9 +36,11 @@ instant_trades = Table(
     Column("network_fee_centavos", BigInteger, nullable=False),
     Column("total_centavos", BigInteger, nullable=False),
     Column("return_min_centavos", BigInteger, nullable=False),
-    Column("bank_data_id", String(32), ForeignKey("user_bank_data.id"), nullable=False),
+    Column("bank_data_id", String(32), ForeignKey("user_bank_data.id"), comment="of a sale: where the reais go"),
     Column("source_address_id", BigInteger, ForeignKey("system_addresses.id"), nullable=False),
-    Column("refund_address", String(128), nullable=False),
+    Column("refund_address", String(128), comment="of a sale: where the coins go back to"),
+    Column("delivery", String(16), comment="of a purchase: custody | address"),
+    Column("delivery_address", String(128), comment="of a purchase: where the coins go"),
     Column("held_units", BaseUnits, nullable=False, comment="of this trade, in the user's held account"),
     Column("status", String(32), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
@@ -47,6 +49,11 @@ instant_trades = Table(
     timestamp("created_at"),
     timestamp("updated_at"),
     CheckConstraint("held_units >= 0", name="held_is_not_negative"),
+    CheckConstraint(
+        "CASE operation WHEN 'sell' THEN bank_data_id IS NOT NULL AND refund_address IS NOT NULL"
+        " ELSE delivery IS NOT NULL AND delivery_address IS NOT NULL END",
+        name="both_ends_are_known",
+    ),
     CheckConstraint("ruling IN ('complete', 'refund')", name="ruling_is_known"),
     Index("ix_instant_trades_user", "user_id", "created_at", "id"),
     Index(
@@ -89,6 +96,6 @@ trade_outcomes = Table(
     timestamp("decided_at"),
     timestamp("voided_at", nullable=True),
     Column("void_reason", String(64)),
-    CheckConstraint("outcome IN ('payout', 'refund')", name="outcome_is_known"),
+    CheckConstraint("outcome IN ('payout', 'delivery', 'refund')", name="outcome_is_known"),
     Index("uq_trade_outcomes_one_live", "trade_id", unique=True, postgresql_where=text("voided_at IS NULL")),
 )

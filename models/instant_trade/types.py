@@ -7,10 +7,12 @@ from enum import StrEnum
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
 
+from models.charge.states import ChargeStatus
 from models.instant_trade.states import TradeStatus
 from models.money import Units
 from models.payout.states import PayoutStatus
-from models.quote.types import Funding
+from models.quote.types import Delivery, Funding, Side
+from models.receipt.states import ReceiptStatus
 from models.transfer.states import TransferStatus
 
 
@@ -20,6 +22,9 @@ class Lock(StrEnum):
     DEPOSIT_WINDOW = "deposit_window"
     CHAIN_TIMEOUT = "chain_timeout"
     PAYOUT_DEADLINE = "payout_deadline"
+    PAYMENT_WINDOW = "payment_window"
+    PAYMENT_DEADLINE = "payment_deadline"
+    REFUND_DEADLINE = "refund_deadline"
 
 
 class Ruling(StrEnum):
@@ -31,17 +36,28 @@ class Ruling(StrEnum):
 
 class Outcome(StrEnum):
     PAYOUT = "payout"
+    DELIVERY = "delivery"
     REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long each wait of a trade may take, and who pays it out. Set at acceptance; seconds."""
+    """How long each wait of a trade may take, and through whom reais move. Set at acceptance; seconds.
+
+    ``payment_leniency_seconds``: how long after a charge's expiry a payment may be stamped and still count.
+    ``payment_deadline_seconds``: for the bank to say what was paid. ``block_deadline_seconds``: for a precautionary
+    block to end, which Bacen bounds at 72 hours.
+    """
 
     deposit_window_seconds: float
     chain_timeout_seconds: float
     payout_deadline_seconds: float
     provider: str
+    payment_window_seconds: float = 15 * 60
+    payment_leniency_seconds: float = 30
+    payment_deadline_seconds: float = 60 * 60
+    block_deadline_seconds: float = 80 * 60 * 60
+    refund_deadline_seconds: float = 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +70,24 @@ class Waits:
     payout_poll_first_seconds: float
     payout_poll_most_seconds: float
     payout_resend_after_seconds: float
+    charge_poll_first_seconds: float = 5
+    charge_poll_most_seconds: float = 120
+    charge_watch_seconds: float = 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """A trade's row. ``held_units``: what this trade holds in the user's ``held`` account."""
+    """A trade's row. ``held_units``: what this trade holds in the user's ``held`` account, of its asset.
+
+    ``source_address``: where the coins come from; of a purchase, the house's own. ``bank_data_id`` and
+    ``refund_address`` are a sale's, ``delivery`` and ``delivery_address`` a purchase's.
+    """
 
     id: str
     reference: str
     user_id: str
     quote_id: str
-    operation: str
+    operation: Side
     funding: Funding
     asset_id: str
     asset_decimals: int
@@ -76,10 +99,10 @@ class Trade:
     network_fee_centavos: Units
     total_centavos: Units
     return_min_centavos: Units
-    bank_data_id: str
+    bank_data_id: str | None
     source_address_id: int
     source_address: str
-    refund_address: str
+    refund_address: str | None
     held_units: Units
     status: TradeStatus
     version: int
@@ -87,11 +110,13 @@ class Trade:
     ruling: Ruling | None
     created_at: datetime
     updated_at: datetime
+    delivery: Delivery | None = None
+    delivery_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the world around a trade, read in one statement.
+    """What is known of the world around a sale, read in one statement.
 
     ``seen_units``: deposits in a block, in time, not orphaned. ``pending_units``: those not final yet.
     ``locks``: kind → when it runs out, of locks not released.
@@ -103,6 +128,22 @@ class Facts:
     refund: TransferStatus | None
     refunds: int
     payout: PayoutStatus | None
+    locks: dict[Lock, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class BuyFacts:
+    """What is known of the world around a purchase, read in one statement.
+
+    ``is_asked_in_full``: the bank was asked after the last moment at which a payment counts, and answered.
+    ``receipts``: how many PIX came in, by status. ``refund_reason``: of the one that came last and goes back.
+    """
+
+    charge: ChargeStatus | None
+    is_asked_in_full: bool
+    receipts: dict[ReceiptStatus, int]
+    refund_reason: str | None
+    delivery: TransferStatus | None
     locks: dict[Lock, datetime]
 
 
@@ -126,8 +167,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class OtcSellInput:
-    """Everything a sale's workflow needs. Ids and durations only."""
+class TradeInput:
+    """Everything a trade's workflow needs. Ids and durations only."""
 
     trade_id: str
     status: TradeStatus

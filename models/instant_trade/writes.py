@@ -14,7 +14,7 @@ from models.bank_data import writes as bank_data
 from models.errors import Broken, InsufficientFunds
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
-from models.instant_trade.types import Lock, OtcSellInput, Step, Terms, Trade, Waits
+from models.instant_trade.types import Lock, TradeInput, Step, Terms, Trade, Waits
 from models.ledger.chart import available, held
 from models.ledger.post import post
 from models.ledger.types import Kind, move
@@ -28,7 +28,7 @@ from models.wallet.allocate import AddressRole, SystemAddress
 WORKFLOW = "otc-sell"
 RETURN_WORKFLOW = "payout-return"
 
-_INPUT = TypeAdapter(OtcSellInput)
+_INPUT = TypeAdapter(TradeInput)
 _QUOTED = (
     "user_id",
     "operation",
@@ -107,7 +107,7 @@ async def accept(
         window = terms.deposit_window_seconds
         await set_lock(conn, trade_id, Lock.DEPOSIT_WINDOW, now, window)
         await set_lock(conn, trade_id, Lock.CHAIN_TIMEOUT, now, window + terms.chain_timeout_seconds)
-    return await put(conn, _start(quote, reference, OtcSellInput(trade_id, status, terms, waits)))
+    return await put(conn, _start(quote, reference, TradeInput(trade_id, status, terms, waits)))
 
 
 async def step(conn: AsyncConnection, trade: Trade, to: Step, *, actor: str = "system") -> Trade:
@@ -221,7 +221,7 @@ async def _begin_custody_transfer(conn: AsyncConnection, quote: Quote, trade_id:
     )
 
 
-def _start(quote: Quote, reference: str, order: OtcSellInput) -> Message:
+def _start(quote: Quote, reference: str, order: TradeInput) -> Message:
     return Message(
         MessageKind.START,
         workflow_id(order.trade_id),

@@ -10,12 +10,18 @@ from pydantic.dataclasses import dataclass
 
 
 class Purpose(StrEnum):
+    """``PIX_CLEARING``: our reais at the bank. ``PIX_BLOCKED``: those of them that the bank keeps from us for now.
+    ``PIX_PENDING``: what we owe for PIX that came in and are neither credited nor on their payer's account again.
+    """
+
     AVAILABLE = "available"
     HELD = "held"
     DESK = "desk"
     FEES = "fees"
     NETWORK_FEES = "network_fees"
     PIX_CLEARING = "pix_clearing"
+    PIX_BLOCKED = "pix_blocked"
+    PIX_PENDING = "pix_pending"
     SUSPENSE = "suspense"
 
 

@@ -25,6 +25,11 @@ class Kind(StrEnum):
     TRANSFER = "transfer"
     WITHDRAWAL = "withdrawal"
     ADJUSTMENT = "adjustment"
+    RECEIPT = "receipt"
+    RECEIPT_RETURN = "receipt_return"
+    BUY = "buy"
+    UNBUY = "unbuy"
+    DELIVERY = "delivery"
 
 
 class Operation(StrEnum):
@@ -56,6 +61,11 @@ OPERATIONS: dict[Kind, Operation] = {
     Kind.TRANSFER: Operation.TRANSFER,
     Kind.WITHDRAWAL: Operation.WITHDRAWAL,
     Kind.ADJUSTMENT: Operation.ADJUSTMENT,
+    Kind.RECEIPT: Operation.DEPOSIT,
+    Kind.RECEIPT_RETURN: Operation.REFUND,
+    Kind.BUY: Operation.TRADE,
+    Kind.UNBUY: Operation.TRADE,
+    Kind.DELIVERY: Operation.WITHDRAWAL,
 }
 """The database's function ``ledger_operation`` says the same; it refuses a kind it does not know."""
 

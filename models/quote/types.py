@@ -9,23 +9,41 @@ from pydantic.dataclasses import dataclass
 from models.money import Units
 
 
+class Side(StrEnum):
+    """What the user does: crypto for reais, or reais for crypto."""
+
+    SELL = "sell"
+    BUY = "buy"
+
+
 class Funding(StrEnum):
-    """``CUSTODY``: the coins are at the user's platform address. ``DEPOSIT``: they come from outside."""
+    """``CUSTODY``: the coins sold are at the user's platform address. ``DEPOSIT``: they come from outside.
+    ``PIX``: the reais come by a PIX charge.
+    """
 
     CUSTODY = "custody"
     DEPOSIT = "deposit"
+    PIX = "pix"
+
+
+class Delivery(StrEnum):
+    """Where bought coins go: ``CUSTODY``: to the user's platform address. ``ADDRESS``: to one outside."""
+
+    CUSTODY = "custody"
+    ADDRESS = "address"
 
 
 class LockedSide(StrEnum):
-    """Which side of the quote is exact: the crypto handed in, or the reais received."""
+    """Which side of the quote is exact: the crypto, or the reais received (``RECEIVE``) or paid (``PAY``)."""
 
     AMOUNT = "amount"
     RECEIVE = "receive"
+    PAY = "pay"
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """``*_bps``: basis points of the gross value. ``*_centavos``: limits of what the user receives."""
+    """``*_bps``: basis points of the gross value. ``*_centavos``: limits of what the user receives or pays."""
 
     spread_bps: int
     network_fee_bps: int
@@ -36,7 +54,9 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """``total = gross - spread - network_fee``, each to the centavo, as it will be posted."""
+    """Each to the centavo, as it will be posted. Of a sale, ``total = gross - spread - network_fee``, which the user
+    receives; of a purchase, ``total = gross + spread + network_fee``, which the user pays.
+    """
 
     amount_units: Units
     gross_centavos: Units
@@ -47,11 +67,13 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """``price``: BRL per unit shown. ``refund_address``: only with ``Funding.DEPOSIT``."""
+    """``price``: BRL per unit shown. ``refund_address``: only with ``Funding.DEPOSIT``.
+    ``delivery_address``: only with ``Delivery.ADDRESS``.
+    """
 
     id: str
     user_id: str
-    operation: str
+    operation: Side
     asset_id: str
     network_id: str
     funding: Funding
@@ -67,3 +89,5 @@ class Quote:
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None = None
+    delivery: Delivery | None = None
+    delivery_address: str | None = None

@@ -20,7 +20,7 @@ transfer_transactions = Table(
     "transfer_transactions",
     metadata,
     Column("key", String(200), primary_key=True),
-    Column("purpose", String(16), nullable=False, comment="custody | gas | refund | return"),
+    Column("purpose", String(16), nullable=False, comment="custody | delivery | gas | refund | return"),
     Column("trade_id", String(32), ForeignKey("instant_trades.id")),
     Column("parent_key", String(200), ForeignKey("transfer_transactions.key"), comment="of a gas top-up"),
     Column("return_id", String(32), ForeignKey("deposit_returns.id")),
@@ -42,7 +42,7 @@ transfer_transactions = Table(
     timestamp("created_at"),
     timestamp("updated_at"),
     CheckConstraint("amount_units > 0", name="amount_is_positive"),
-    CheckConstraint("purpose IN ('custody', 'gas', 'refund', 'return')", name="purpose_is_known"),
+    CheckConstraint("purpose IN ('custody', 'delivery', 'gas', 'refund', 'return')", name="purpose_is_known"),
     CheckConstraint("(status IN ('intended', 'rejected')) OR nonce IS NOT NULL", name="signed_ones_have_a_nonce"),
     Index("uq_transfer_transactions_nonce", "from_address_id", "nonce", unique=True),
     Index(

@@ -10,11 +10,12 @@ from models.transfer.states import TransferStatus
 
 
 class TransferPurpose(StrEnum):
-    """``CUSTODY``: a user's coins to the house. ``GAS``: native coin to an address of ours that must pay a fee.
-    ``REFUND``: a trade's coins back. ``RETURN``: a late or excess deposit back.
+    """``CUSTODY``: a user's coins to the house. ``DELIVERY``: bought coins to their user. ``GAS``: native coin to an
+    address of ours that must pay a fee. ``REFUND``: a trade's coins back. ``RETURN``: a late or excess deposit back.
     """
 
     CUSTODY = "custody"
+    DELIVERY = "delivery"
     GAS = "gas"
     REFUND = "refund"
     RETURN = "return"

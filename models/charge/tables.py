@@ -1,0 +1,36 @@
+"""PIX charges: the key is stored before the provider first hears of it, and is the same for ever."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table
+
+from models.base import metadata, timestamp
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("key", String(32), primary_key=True, comment="the provider's idempotency key, or txid"),
+    Column("user_id", String(32), ForeignKey("users.id"), nullable=False),
+    Column(
+        "trade_id",
+        String(32),
+        ForeignKey("instant_trades.id"),
+        unique=True,
+        comment="null: the reais go to the user's balance",
+    ),
+    Column("provider", String(32), nullable=False),
+    Column("amount_centavos", BigInteger, nullable=False),
+    timestamp("expires_at"),
+    timestamp("accepts_until"),
+    Column("window_seconds", Integer, comment="as sent to the provider, the same each time"),
+    Column("status", String(16), nullable=False, server_default="created"),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("provider_id", String(100)),
+    Column("br_code", String(512), comment="copia e cola; Bacen API Pix allows 512 characters"),
+    Column("reason", String(100)),
+    timestamp("asked_at", nullable=True),
+    timestamp("created_at"),
+    timestamp("updated_at"),
+    CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
+    CheckConstraint("accepts_until >= expires_at", name="leniency_is_not_negative"),
+    CheckConstraint("(status = 'active') = (br_code IS NOT NULL)", name="active_ones_can_be_paid"),
+    Index("ix_charges_user", "user_id", "created_at", "key"),
+)

@@ -1,0 +1,61 @@
+"""A PIX charge: a request for reais, of a trade or into a user's balance."""
+
+from datetime import datetime
+
+from pydantic.dataclasses import dataclass
+
+from models.charge.states import ChargeStatus
+from models.money import Units
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge's row. ``trade_id`` None: the reais go to the user's balance.
+
+    ``expires_at`` is what the payer sees; a payment stamped until ``accepts_until`` still counts, because two clocks
+    never agree. ``asked_at``: when the provider was last asked about it and answered.
+    """
+
+    key: str
+    user_id: str
+    trade_id: str | None
+    provider: str
+    amount_centavos: Units
+    expires_at: datetime
+    accepts_until: datetime
+    status: ChargeStatus
+    version: int
+    window_seconds: int | None = None
+    provider_id: str | None = None
+    br_code: str | None = None
+    reason: str | None = None
+    asked_at: datetime | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeQuestion:
+    """``watch_seconds``: how long after ``accepts_until`` a charge is still looked at without being told to."""
+
+    key: str
+    watch_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeProgress:
+    """``waits_for``: in words, for operators. ``seconds_to_next``: until the next moment that matters, if one does."""
+
+    status: ChargeStatus
+    is_over: bool
+    waits_for: str = ""
+    seconds_to_next: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeInput:
+    """One charge, named by its key. Waits in seconds."""
+
+    key: str
+    poll_first_seconds: float
+    poll_most_seconds: float
+    watch_seconds: float

@@ -1,0 +1,44 @@
+"""Decide the fate of what came in on a charge, and carry it out: one database transaction."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.charge.types import Charge
+from models.instant_trade import queries as trades
+from models.instant_trade.states import TradeStatus
+from models.receipt import queries, rules, writes
+from models.receipt.states import ReceiptStatus
+from models.receipt.types import Receipt
+
+S = ReceiptStatus
+OPEN = frozenset({S.BLOCKED, S.RECEIVED})
+"""Its fate is not decided yet."""
+
+
+async def settle(conn: AsyncConnection, charge: Charge) -> list[Receipt]:
+    """Credit or send back every receipt that is ours to decide on; all receipts of the charge afterwards.
+
+    Harmless to repeat. The trade must have been locked before ``charge`` was, as :func:`lock_trade` does.
+    """
+    found = await queries.of_charge(conn, charge.key)
+    is_paid = any(receipt.status is S.CREDITED for receipt in found)
+    status = await _trade_status(conn, charge)
+    for receipt in found:
+        if receipt.status is not S.RECEIVED:
+            continue
+        reason = rules.refund_reason(receipt, charge, trade=status, is_paid=is_paid)
+        if reason is None:
+            await writes.credit(conn, charge, receipt)
+            is_paid = True
+        else:
+            await writes.begin_refund(conn, charge, receipt, reason)
+    return await queries.of_charge(conn, charge.key)
+
+
+async def lock_trade(conn: AsyncConnection, charge: Charge) -> None:
+    """The trade's row before the charge's: whoever needs both takes them in this order."""
+    if charge.trade_id is not None:
+        await trades.trade(conn, charge.trade_id, lock=True)
+
+
+async def _trade_status(conn: AsyncConnection, charge: Charge) -> TradeStatus | None:
+    return None if charge.trade_id is None else (await trades.trade(conn, charge.trade_id)).status

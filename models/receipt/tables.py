@@ -1,0 +1,39 @@
+"""PIX receipts: one row for each endToEndId that paid a charge of ours."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from models.base import metadata, timestamp
+
+pix_receipts = Table(
+    "pix_receipts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("provider", String(32), nullable=False),
+    Column("end_to_end_id", String(64), nullable=False, comment="opaque; 32 characters by the rule"),
+    Column("charge_key", String(32), ForeignKey("charges.key"), nullable=False),
+    Column("user_id", String(32), ForeignKey("users.id"), nullable=False),
+    Column("amount_centavos", BigInteger, nullable=False),
+    timestamp("received_at"),
+    Column("payer", String(8), nullable=False, comment="same | other | unknown, against the user's document"),
+    Column("status", String(16), nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("reason", String(64), comment="why it goes back"),
+    timestamp("created_at"),
+    timestamp("updated_at"),
+    UniqueConstraint("provider", "end_to_end_id"),
+    CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
+    CheckConstraint("payer IN ('same', 'other', 'unknown')", name="payer_is_known"),
+    Index("ix_pix_receipts_charge", "charge_key"),
+    Index("uq_pix_receipts_one_credited", "charge_key", unique=True, postgresql_where=text("status = 'credited'")),
+)

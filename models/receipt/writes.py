@@ -1,0 +1,140 @@
+"""Receipts: what the bank shows, with the postings that belong to each step.
+
+In the ledger a receipt is the house's debt (``pix_pending``) until its fate is decided, against reais that are at the
+bank: spendable (``pix_clearing``) or under its block (``pix_blocked``).
+"""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from sqlalchemy import func, insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models import transitions
+from models.assets import BRL
+from models.charge.types import Charge
+from models.errors import Broken
+from models.ids import new_id
+from models.ledger.chart import Account, Purpose, available, held, house
+from models.ledger.post import post
+from models.ledger.types import Kind, move
+from models.pix_refund import writes as refunds
+from models.receipt import queries
+from models.receipt.rules import RefundReason
+from models.receipt.states import NEXT, ReceiptStatus
+from models.receipt.tables import pix_receipts
+from models.receipt.types import Receipt, Seen
+
+S = ReceiptStatus
+BANK = house(Purpose.PIX_CLEARING, BRL.id)
+BLOCKED = house(Purpose.PIX_BLOCKED, BRL.id)
+PENDING = house(Purpose.PIX_PENDING, BRL.id)
+DESK = house(Purpose.DESK, BRL.id)
+
+
+def credited_to(charge: Charge) -> Account:
+    """A trade's reais are held until they buy; a deposit's are the user's at once."""
+    return available(charge.user_id, BRL.id) if charge.trade_id is None else held(charge.user_id, BRL.id)
+
+
+def reference_of(charge: Charge) -> str:
+    """What its postings refer to."""
+    return charge.trade_id or charge.key
+
+
+async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
+    """Write what the bank shows of a receipt now; True if that is news. ``charge`` must be locked.
+
+    Harmless to repeat. A block that ends makes it ``received``. What the bank took back after we had credited it is the
+    house's loss, and told: a dispute that was announced has reserved it before.
+    """
+    known = await queries.by_end_to_end_id(conn, charge.provider, seen.end_to_end_id)
+    is_new = known is None
+    found = await _add(conn, charge, seen) if known is None else known
+    if found.charge_key != charge.key:
+        raise Broken(f"receipt {found.id} is shown on two charges")
+    if found.status is S.BLOCKED and not seen.is_blocked and not seen.taken_back_centavos:
+        await _move(conn, charge, found, "unblock", BANK, BLOCKED)
+        await _step(conn, found, S.RECEIVED)
+        return True
+    if seen.taken_back_centavos >= found.amount_centavos and S.TAKEN_BACK in NEXT[found.status]:
+        await _take_back(conn, charge, found)
+        return True
+    return is_new
+
+
+async def credit(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
+    """It pays for what the charge was made for."""
+    await _move(conn, charge, receipt, "credit", PENDING, credited_to(charge))
+    await _step(conn, receipt, S.CREDITED)
+
+
+async def begin_refund(conn: AsyncConnection, charge: Charge, receipt: Receipt, reason: RefundReason) -> None:
+    """Order its devolução, once; reais that were credited are taken off the user again, from what is held for them."""
+    if receipt.status is S.CREDITED:
+        await _move(conn, charge, receipt, "uncredit", credited_to(charge), PENDING)
+    await _step(conn, receipt, S.REFUNDING, reason=reason)
+    await refunds.order(conn, receipt_id=receipt.id, amount_centavos=receipt.amount_centavos)
+
+
+async def end_refund(conn: AsyncConnection, charge: Charge, receipt: Receipt, *, refunded: bool) -> None:
+    """The devolução's end: the reais have left the bank, or are still there and an operator is needed."""
+    if refunded:
+        await _move(conn, charge, receipt, "refund", PENDING, BANK)
+    await _step(conn, receipt, S.REFUNDED if refunded else S.REFUND_FAILED, reason=receipt.reason)
+
+
+async def leave_to_user(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
+    """An operator's ruling on a receipt that cannot go back: it becomes the user's balance."""
+    await _move(conn, charge, receipt, "leave", PENDING, available(charge.user_id, BRL.id))
+    await _step(conn, receipt, S.CREDITED, reason=receipt.reason)
+
+
+async def _add(conn: AsyncConnection, charge: Charge, seen: Seen) -> Receipt:
+    status = S.BLOCKED if seen.is_blocked else S.RECEIVED
+    found = Receipt(
+        id=new_id(),
+        provider=charge.provider,
+        end_to_end_id=seen.end_to_end_id,
+        charge_key=charge.key,
+        user_id=charge.user_id,
+        amount_centavos=seen.amount_centavos,
+        received_at=seen.received_at,
+        payer=seen.payer,
+        status=status,
+        version=1,
+    )
+    await conn.execute(insert(pix_receipts).values(asdict(found)))
+    if seen.is_blocked:
+        await _move(conn, charge, found, "block", BLOCKED, PENDING)
+    else:
+        await _move(conn, charge, found, "receive", BANK, PENDING)
+    return found
+
+
+async def _take_back(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
+    source = DESK if receipt.status is S.CREDITED else PENDING
+    target = BLOCKED if receipt.status is S.BLOCKED else BANK
+    await _move(conn, charge, receipt, "take-back", source, target)
+    await _step(conn, receipt, S.TAKEN_BACK, reason=receipt.reason)
+
+
+async def _move(
+    conn: AsyncConnection, charge: Charge, receipt: Receipt, step: str, source: Account, target: Account
+) -> None:
+    kind = Kind.RECEIPT_RETURN if step in {"uncredit", "refund", "take-back"} else Kind.RECEIPT
+    key = f"receipt/{receipt.id}/{step}"
+    await post(conn, move(key, kind, reference_of(charge), source, target, receipt.amount_centavos))
+
+
+async def _step(conn: AsyncConnection, receipt: Receipt, after: ReceiptStatus, **columns: Any) -> Receipt:
+    transitions.check("receipt", receipt.status, after)
+    r = pix_receipts.c
+    statement = (
+        update(pix_receipts)
+        .where(r.id == receipt.id, r.status == receipt.status, r.version == receipt.version)
+        .values(status=after, version=receipt.version + 1, updated_at=func.now(), **columns)
+    )
+    if (await conn.execute(statement)).rowcount != 1:
+        raise Broken(f"receipt {receipt.id} changed while its charge was locked")
+    return replace(receipt, status=after, version=receipt.version + 1, **columns)
