@@ -4,6 +4,7 @@ from models import idempotency, outbox, transitions
 from models.bank_data import tables as bank_data
 from models.base import metadata
 from models.deposit import tables as deposit
+from models.document import tables as document
 from models.hold import tables as hold
 from models.inbound_webhook import tables as inbound_webhook
 from models.instant_trade import tables as instant_trade
@@ -18,6 +19,7 @@ from models.wallet import tables as wallet
 __all__ = [
     "bank_data",
     "deposit",
+    "document",
     "hold",
     "idempotency",
     "inbound_webhook",
