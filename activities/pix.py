@@ -12,8 +12,10 @@ from models.outbox import put
 from models.payout import queries, writes
 from models.payout.states import KNOWN, PayoutStatus
 from models.payout.types import Payout, PayoutQuestion, Report
-from models.secret_box import SecretBox
+from models.secret_box import SecretBox, same
 from payments.protocol import PayoutOrder, PayoutReport, PayoutState, PixKeyKind, PixProvider
+
+HOLDER_DIFFERS = "holder_differs"
 
 _STATUS = {
     PayoutState.PROCESSING: PayoutStatus.PROCESSING,
@@ -36,7 +38,7 @@ class PixActivities:
 
         A first call sends. A later one, whoever makes it and why, first asks the provider by our key, and
         sends the same order again only on its clear word that it knows none, after ``resend_after_seconds``
-        of silence. A refusal, a payment or a return ends it.
+        of silence. A refusal, a payment or a return ends it. Nothing is sent to another holder than the user.
         """
         async with self._engine.begin() as conn:
             payout = await queries.payout(conn, question.key, lock=True)
@@ -47,7 +49,7 @@ class PixActivities:
                 await writes.mark_submitting(conn, payout)
         provider = self._providers[payout.provider]
         if first:
-            return await self._learn(payout, await self._send(provider, payout))
+            return await self._learn(payout, await self._send(provider, payout, first=True))
         report = await _ask(provider, payout)
         if report.status is PayoutStatus.CREATED:
             return await self._send_again(provider, payout, question.resend_after_seconds)
@@ -64,11 +66,15 @@ class PixActivities:
             if locked is None or locked.status in KNOWN or locked.version != payout.version:
                 return PayoutStatus.UNKNOWN
             await writes.mark_submitting(conn, locked)
-        return await self._learn(payout, await self._send(provider, payout))
+        return await self._learn(payout, await self._send(provider, payout, first=False))
 
-    async def _send(self, provider: PixProvider, payout: Payout) -> Report:
+    async def _send(self, provider: PixProvider, payout: Payout, *, first: bool) -> Report:
         async with self._reads.connect() as conn:
             payee = await bank_data.payee(conn, self._box, payout.bank_data_id)
+            user = await queries.holder_fingerprint(conn, payout.key)
+        if user is None or not same(self._box, user, payee.holder_tax_id):
+            # An earlier sending may still be on its way: then our own no is not the end of it.
+            return Report(PayoutStatus.REJECTED if first else PayoutStatus.UNKNOWN, reason=HOLDER_DIFFERS)
         order = PayoutOrder(
             key=payout.key,
             amount_centavos=payout.amount_centavos,

@@ -22,6 +22,7 @@ from api.routes import (
     wallet_history,
     wallet_operation,
 )
+from api.routes import document as user_document
 from models.errors import DatabaseUnavailable, InvalidInput, Unauthenticated
 
 VERSION = "0.1.0"
@@ -95,6 +96,7 @@ def _build() -> FastAPI:
         instant_trade.router,
         instant_trade_command.router,
         bank_data.router,
+        user_document.router,
         wallet.router,
         wallet_history.router,
         wallet_operation.router,

@@ -14,6 +14,7 @@ from api.courier import Courier
 from api.engine import Defaults
 from api.prices import PriceFeed
 from models.assets import Family
+from models.bank_data.types import NewKeyRule
 from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
 from models.quote.types import Rates
@@ -51,6 +52,7 @@ class Services:
     quote_valid_seconds: float
     terms: Terms
     waits: Waits
+    new_key: NewKeyRule
     webhooks: Mapping[str, WebhookVerifier]
     jwt_secret: SecretStr
     jwt_minutes: int

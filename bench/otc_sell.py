@@ -41,7 +41,9 @@ from liquida.stack.temporal import Temporal
 from liquida.worker import worker_for
 from models.assets import NATIVE_ASSETS, Family
 from models.bank_data import writes as bank_data
-from models.bank_data.types import Payee
+from models.bank_data.types import NewKeyRule, Payee
+from models.document import writes as documents
+from models.document.types import Holder
 from models.ids import new_id
 from models.instant_trade import writes as trades
 from models.ledger.chart import Purpose, available, house
@@ -59,6 +61,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 CONCURRENT = 20
 ETH = NATIVE_ASSETS["ETH.ethereum"]
 PRICE = Decimal("15000.00")
+TAX_ID = "52998224725"
+NEW_KEY = NewKeyRule(0, 0)
 
 
 class Desk:
@@ -67,13 +71,23 @@ class Desk:
     def __init__(self, settings: Settings, engine: AsyncEngine, client: Client) -> None:
         self._settings, self._engine, self._client = settings, engine, client
         self._defaults: Defaults = wiring.defaults(settings)
+        self._box = wiring.secret_box(settings)
 
     async def open(self) -> None:
         async with self._engine.begin() as conn:
             self._user = (await users.add_user(conn, email="bench@example.com")).user_id
-            payee = Payee("bench@example.com", "email", "Bench", "52998224725")
-            box = wiring.secret_box(self._settings)
-            self._bank_data = (await bank_data.add(conn, box, user_id=self._user, payee=payee, masked="b***")).id
+            payee = Payee("bench@example.com", "email", "Bench", TAX_ID)
+            await documents.verify(
+                conn,
+                self._box,
+                user_id=self._user,
+                holder=Holder(TAX_ID, "Bench"),
+                masked="***",
+                evidence="bench",
+                by=self._user,
+            )
+            kept = await bank_data.add(conn, self._box, user_id=self._user, payee=payee, masked="b***")
+            self._bank_data = kept.id
             await allocate.take(conn, network_id="ethereum", role=allocate.AddressRole.USER, user_id=self._user)
             coins, desk = available(self._user, ETH.id), house(Purpose.DESK, ETH.id)
             await post(conn, move("bench", Kind.FUNDING, "bench", desk, coins, RICH))
@@ -107,8 +121,10 @@ class Desk:
             ids = await trades.accept(
                 conn,
                 used,
+                box=self._box,
                 trade_id=trade_id,
                 bank_data_id=self._bank_data,
+                new_key=NEW_KEY,
                 terms=wiring.terms(self._settings),
                 waits=wiring.waits(self._settings),
                 now=now,

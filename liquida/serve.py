@@ -33,6 +33,7 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         quote_valid_seconds=settings.durations.quote_valid,
         terms=wiring.terms(settings),
         waits=wiring.waits(settings),
+        new_key=wiring.new_key(settings),
         webhooks={name: provider.verify_webhook for name, provider in by_name.items()},
         jwt_secret=settings.jwt_secret,
         jwt_minutes=settings.jwt_minutes,

@@ -48,6 +48,8 @@ class Durations(BaseSettings):
     payout_poll_first: Seconds = 2
     payout_poll_most: Seconds = 10 * 60
     payout_resend_after: Seconds = 60
+    new_key_cooldown: Seconds = 24 * 60 * 60
+    """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
 
 
 class Settings(BaseSettings):
@@ -90,6 +92,8 @@ class Settings(BaseSettings):
     trade_max_centavos: int = Field(default=10_000_000, ge=1)
     return_min_centavos: int = Field(default=500, ge=0)
     """Coins worth less are credited to the user's balance instead of being sent back on chain."""
+    new_key_most_centavos: int = Field(default=100_000, ge=0)
+    """What a PIX key may receive in all while it is new."""
 
     pix_provider: Literal["sandbox"] = "sandbox"
     sandbox_url: str = "http://127.0.0.1:8090"

@@ -27,6 +27,7 @@ from liquida import database
 from liquida.loops import for_ever
 from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
+from models.bank_data.types import NewKeyRule
 from models.errors import UnknownNetwork
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
@@ -134,6 +135,10 @@ def waits(settings: Settings) -> Waits:
         payout_poll_most_seconds=durations.payout_poll_most,
         payout_resend_after_seconds=durations.payout_resend_after,
     )
+
+
+def new_key(settings: Settings) -> NewKeyRule:
+    return NewKeyRule(settings.durations.new_key_cooldown, settings.new_key_most_centavos)
 
 
 def defaults(settings: Settings) -> Defaults:

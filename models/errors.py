@@ -113,6 +113,44 @@ class InsufficientFunds(Refused):
     status = 409
 
 
+class DocumentMissing(Refused):
+    """Nobody is paid whose document no operator has seen."""
+
+    type = "document-missing"
+    title = "Your document is not verified yet"
+    status = 422
+
+
+class DocumentDiffers(Refused):
+    """A verified document never changes silently."""
+
+    type = "document-differs"
+    title = "The user has another verified document"
+    status = 409
+
+
+class DocumentTaken(Refused):
+    """A person has one account."""
+
+    type = "document-taken"
+    title = "Another user has this document"
+    status = 409
+
+
+class NotTheHolder(Refused):
+    """Reais go to the user's own account, and to no third party's."""
+
+    type = "not-the-holder"
+    title = "The PIX key is not the user's own"
+    status = 422
+
+
+class KeyTooNew(Refused):
+    type = "key-too-new"
+    title = "The PIX key is too new for so much"
+    status = 422
+
+
 class HoldExceeded(Refused):
     type = "hold-exceeded"
     title = "More than is left of the hold"

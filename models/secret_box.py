@@ -50,5 +50,19 @@ class SecretBox:
         return hmac.digest(self._hash_key, text.encode(), sha256)
 
 
+def tax_id_fingerprint(box: SecretBox, tax_id: str) -> bytes:
+    """The one fingerprint of a CPF or CNPJ, however it is punctuated; no other kind of text shares it."""
+    bare = "".join(character for character in tax_id if character.isalnum()).upper()
+    return box.fingerprint(f"tax_id/{bare}")
+
+
+def same(box: SecretBox, fingerprint: bytes, tax_id: str) -> bool:
+    """Whether ``tax_id`` is the one that was fingerprinted, which nobody needs to open for it.
+
+    :param tax_id: whole; a masked one is never the same.
+    """
+    return hmac.compare_digest(fingerprint, tax_id_fingerprint(box, tax_id))
+
+
 def _derive(key: bytes, purpose: bytes) -> bytes:
     return HKDFExpand(algorithm=hashes.SHA256(), length=_KEY_BYTES, info=purpose).derive(key)

@@ -39,33 +39,36 @@ from models.user.types import Role
 from models.wallet import allocate
 from tests.chains.anvil import Anvil
 from tests.parts import free_port, start_anvil, start_postgres, start_temporal
+from tests.people import fresh_cpf
 from tests.sandbox_process import SandboxProcess
 
 ETHER = 10**18
 PERSON = {
     "holder_name": "Ana Beatriz Nogueira",
-    "holder_tax_id": "529.982.247-25",
     "pix_key_kind": "email",
 }
+"""What all have in common; each has a CPF and a PIX key of their own."""
 FAST = {
     "RECHECK_FIRST": "0.5",
     "RECHECK_MOST": "2",
     "PAYOUT_POLL_FIRST": "0.3",
     "PAYOUT_POLL_MOST": "1",
     "PAYOUT_RESEND_AFTER": "1",
+    "NEW_KEY_COOLDOWN": "0.001",
     "BUMP_AFTER": "1.5",
 }
 
 
 @dataclass
 class Person:
-    """A user with an API key, a platform address and a PIX key."""
+    """A user with an API key, a verified document, a platform address and a PIX key. ``tax_id``: bare."""
 
     id: str
     key: str = field(repr=False)
     address: str = ""
     bank_data_id: str = ""
     pix_key: str = field(default="", repr=False)
+    tax_id: str = field(default="", repr=False)
 
 
 class Desk:
@@ -85,6 +88,7 @@ class Desk:
     ) -> None:
         self.settings, self.engine, self.client, self.api, self.app = settings, engine, client, api, app
         self.bank, self.anvil, self.postgres, self.temporal, self.node = bank, anvil, postgres, temporal, node
+        self._clerk: Person | None = None
         self.house = ""
         self.rich = ""
         self.token = ""
@@ -113,13 +117,24 @@ class Desk:
         async with self.engine.begin() as conn:
             actor = await users.add_user(conn, email=f"{name}@example.com", role=role)
             key = await users.add_api_key(conn, user_id=actor.user_id, name="test")
-        person = Person(actor.user_id, key)
+        person = Person(actor.user_id, key, tax_id=fresh_cpf())
+        await self._verify(person)
         reply = await self.post(person, "/api/v1/wallet/addresses", {"network": "ethereum"})
         person.address = reply["address"]
         person.pix_key = f"ana.{name}{'+' + pix_tag if pix_tag else ''}@example.com"
-        body = PERSON | {"pix_key": person.pix_key}
+        body = PERSON | {"pix_key": person.pix_key, "holder_tax_id": person.tax_id}
         person.bank_data_id = (await self.post(person, "/api/v1/bank-data", body))["id"]
         return person
+
+    async def _verify(self, person: Person) -> None:
+        """An operator who does nothing else has seen the person's document."""
+        if self._clerk is None:
+            async with self.engine.begin() as conn:
+                actor = await users.add_user(conn, email="clerk@example.com", role=Role.OPERATOR)
+                self._clerk = Person(actor.user_id, await users.add_api_key(conn, user_id=actor.user_id, name="test"))
+        body = {"tax_id": person.tax_id, "name": PERSON["holder_name"], "evidence": "ticket 1"}
+        reply = await self.call(self._clerk, "PUT", f"/api/v1/users/{person.id}/document", body)
+        assert reply.is_success, reply.text
 
     async def operator(self) -> Person:
         return await self.person(role=Role.OPERATOR)

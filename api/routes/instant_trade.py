@@ -16,11 +16,14 @@ from api.problems import problems
 from api.views import TradeSummary, TradeView, read_trade, trade_summary, visible
 from api.why import WhyView, explain
 from models.errors import (
+    DocumentMissing,
     IdempotencyMismatch,
     InsufficientFunds,
     InvalidInput,
+    KeyTooNew,
     NodeUnavailable,
     NotFound,
+    NotTheHolder,
     PayloadTooLarge,
     QuoteExpired,
     QuoteUsed,
@@ -39,7 +42,9 @@ class CreateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     quote_id: IdText
-    bank_data_id: IdText = Field(description="where the reais go; see `POST /api/v1/bank-data`")
+    bank_data_id: IdText | None = Field(
+        default=None, description="where the reais go (`POST /api/v1/bank-data`); without it, to your primary"
+    )
 
 
 class TradePage(BaseModel):
@@ -70,6 +75,9 @@ class LogLine(BaseModel):
         IdempotencyMismatch,
         QuoteExpired,
         QuoteUsed,
+        DocumentMissing,
+        NotTheHolder,
+        KeyTooNew,
         InsufficientFunds,
         NodeUnavailable,
     ),
@@ -81,6 +89,9 @@ async def create(
 
     With funding `deposit`, send `amount` to `deposit_address` before the deposit window ends. With `custody`, the
     coins are held at once and move by themselves. What is accepted here is carried out, whatever breaks meanwhile.
+
+    The reais go to an account of your own: its holder's CPF or CNPJ must be the one of your verified document
+    (`GET /api/v1/users/me/document`). A new PIX key receives little until its `usable_from`.
     """
     trade_id, now = new_id(), datetime.now(UTC)
     async with services.engine.begin() as conn:
@@ -90,8 +101,10 @@ async def create(
         messages = await writes.accept(
             conn,
             quote,
+            box=services.box,
             trade_id=trade_id,
             bank_data_id=body.bank_data_id,
+            new_key=services.new_key,
             terms=services.terms,
             waits=services.waits,
             now=now,

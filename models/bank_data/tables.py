@@ -1,6 +1,6 @@
-"""Where a user is paid. Personal data is sealed; rows never change but for their ending."""
+"""Where a user is paid. Personal data is sealed; a payee never changes, it is removed and another added."""
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, String, Table, false, text
 
 from models.base import metadata, timestamp
 
@@ -15,6 +15,9 @@ user_bank_data = Table(
     Column("pix_key_masked", String(80), nullable=False),
     Column("holder_name_sealed", LargeBinary, nullable=False),
     Column("tax_id_sealed", LargeBinary, nullable=False),
+    Column("tax_id_fingerprint", LargeBinary(32), comment="keyed hash; null: of a row older than the column"),
+    Column("is_primary", Boolean, nullable=False, server_default=false()),
+    timestamp("verified_at", nullable=True),
     timestamp("created_at"),
     timestamp("removed_at", nullable=True),
     Index(
@@ -23,5 +26,11 @@ user_bank_data = Table(
         "pix_key_fingerprint",
         unique=True,
         postgresql_where=text("removed_at IS NULL"),
+    ),
+    Index(
+        "uq_user_bank_data_primary",
+        "user_id",
+        unique=True,
+        postgresql_where=text("is_primary AND removed_at IS NULL"),
     ),
 )

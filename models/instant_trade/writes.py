@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import transitions
 from models.bank_data import writes as bank_data
+from models.bank_data.types import NewKeyRule
 from models.errors import Broken, InsufficientFunds
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
@@ -20,6 +21,7 @@ from models.ledger.post import post
 from models.ledger.types import Kind, move
 from models.outbox import Message, MessageKind, put
 from models.quote.types import Funding, Quote
+from models.secret_box import SecretBox
 from models.transfer import writes as transfers
 from models.transfer.types import Intent, TransferPurpose
 from models.wallet import allocate
@@ -68,19 +70,33 @@ async def accept(
     conn: AsyncConnection,
     quote: Quote,
     *,
+    box: SecretBox,
     trade_id: str,
-    bank_data_id: str,
+    bank_data_id: str | None,
+    new_key: NewKeyRule,
     terms: Terms,
     waits: Waits,
     now: datetime,
 ) -> list[int]:
     """Make a trade of a quote: trade row, hold, first intent, locks and the workflow's start, in one transaction.
 
+    :param bank_data_id: where the reais go; None: to the user's primary.
     :returns: the outbox rows to deliver after the commit.
     :raises NotFound: the bank data is not this user's.
+    :raises DocumentMissing: nobody has verified who the user is.
+    :raises NotTheHolder: the bank data is not the user's own account.
+    :raises KeyTooNew: the PIX key is too new for the amount.
     :raises InsufficientFunds: custody funding, and the user's available balance is smaller than the amount.
     """
-    await bank_data.require(conn, bank_data_id=bank_data_id, user_id=quote.user_id)
+    paid_to = await bank_data.require(
+        conn,
+        box,
+        user_id=quote.user_id,
+        bank_data_id=bank_data_id,
+        amount_centavos=quote.total_centavos,
+        rule=new_key,
+        now=now,
+    )
     from_custody = quote.funding is Funding.CUSTODY
     source = await _source(conn, quote, trade_id)
     number = (await conn.execute(text("SELECT nextval('instant_trade_references')"))).scalar_one()
@@ -92,7 +108,7 @@ async def accept(
             id=trade_id,
             reference=reference,
             quote_id=quote.id,
-            bank_data_id=bank_data_id,
+            bank_data_id=paid_to,
             source_address_id=source.id,
             refund_address=source.address if from_custody else quote.refund_address,
             held_units=quote.amount_units if from_custody else 0,

@@ -3,6 +3,8 @@
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.document.tables import user_documents
+from models.instant_trade.tables import instant_trades
 from models.payout.tables import payouts
 from models.payout.types import Payout
 
@@ -32,3 +34,13 @@ async def payout(conn: AsyncConnection, key: str, *, lock: bool = False) -> Payo
 async def of_trade(conn: AsyncConnection, trade_id: str) -> Payout | None:
     row = (await conn.execute(select(*_COLUMNS).where(_P.trade_id == trade_id))).first()
     return None if row is None else Payout(**row._mapping)
+
+
+async def holder_fingerprint(conn: AsyncConnection, key: str) -> bytes | None:
+    """Of the verified document of the user whose trade is paid out; None while nobody has verified it."""
+    d, t = user_documents.c, instant_trades.c
+    statement = (
+        select(d.tax_id_fingerprint).join(instant_trades, t.user_id == d.user_id).join(payouts, _P.trade_id == t.id)
+    )
+    found: bytes | None = (await conn.execute(statement.where(_P.key == key))).scalar_one_or_none()
+    return found

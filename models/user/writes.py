@@ -2,9 +2,10 @@
 
 import secrets
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.errors import NotFound
 from models.ids import new_id
 from models.user.queries import HASHER, key_hash
 from models.user.tables import api_keys, users
@@ -29,3 +30,13 @@ async def add_api_key(conn: AsyncConnection, *, user_id: str, name: str) -> str:
     api_key = API_KEY_PREFIX + secrets.token_urlsafe(32)
     await conn.execute(insert(api_keys).values(id=new_id(), user_id=user_id, name=name, key_hash=key_hash(api_key)))
     return api_key
+
+
+async def lock(conn: AsyncConnection, user_id: str) -> None:
+    """Whoever else asks for this user waits until the transaction ends; foreign keys to it do not.
+
+    :raises NotFound: there is no such user.
+    """
+    statement = select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True)
+    if (await conn.execute(statement)).first() is None:
+        raise NotFound("there is no such user", field="user_id")

@@ -18,6 +18,7 @@ from api.prices import CachedFeed
 from chains import registry
 from liquida.prices import FixedFeed
 from models.assets import Asset, Family, Network
+from models.bank_data.types import NewKeyRule
 from models.errors import EngineUnavailable
 from models.instant_trade.types import Terms, Waits
 from models.ledger.chart import available, custody
@@ -31,6 +32,7 @@ from models.user import writes as users
 from models.user.types import Role
 from models.wallet import allocate
 from payments.sandbox_provider import SandboxProvider
+from tests.people import fresh_cpf
 
 API = "/api/v1"
 TRADES = f"{API}/instant-trade"
@@ -53,6 +55,7 @@ RATES = Rates(
 )
 TERMS = Terms(900, 1800, 3600, "sandbox")
 WAITS = Waits(15, 600, 180, 2, 600, 60)
+NEW_KEY = NewKeyRule(0.001, 100_000)
 BOX = SecretBox("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 WEBHOOK_SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 OUTSIDE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -66,6 +69,7 @@ class Person:
     key: str = field(repr=False)
     email: str
     bank_data_id: str = ""
+    tax_id: str = field(default="", repr=False)
 
 
 async def temporal_is_away() -> NoReturn:
@@ -76,6 +80,7 @@ class Door:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.app = create_app(services)
+        self._clerk: Person | None = None
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://api.test", trust_env=False
         )
@@ -98,14 +103,23 @@ class Door:
             key = await users.add_api_key(conn, user_id=actor.user_id, name="test")
         return Person(actor.user_id, key, email)
 
+    async def verify(self, person: Person, tax_id: str | None = None, **more: Any) -> httpx.Response:
+        """An operator has seen the person's document."""
+        if self._clerk is None:
+            self._clerk = await self.person(role=Role.OPERATOR)
+        person.tax_id = tax_id or fresh_cpf()
+        body = {"tax_id": person.tax_id, "name": "Ana Beatriz", "evidence": "ticket 1"} | more
+        return await self.put(self._clerk, f"{API}/users/{person.id}/document", body)
+
     async def seller(self) -> Person:
-        """A person with a PIX key."""
+        """A person with a verified document and a PIX key."""
         person = await self.person()
+        await self.verify(person)
         body = {
             "pix_key": person.email,
             "pix_key_kind": "email",
             "holder_name": "Ana Beatriz",
-            "holder_tax_id": CPF,
+            "holder_tax_id": person.tax_id,
         }
         person.bank_data_id = (await self.post(person, f"{API}/bank-data", body)).json()["id"]
         return person
@@ -122,6 +136,9 @@ class Door:
 
     async def get(self, person: Person | None, path: str, **more: Any) -> httpx.Response:
         return await self.http.get(path, headers=_headers(person), **more)
+
+    async def put(self, person: Person | None, path: str, body: Any) -> httpx.Response:
+        return await self.http.put(path, json=body, headers=_headers(person))
 
     async def post(
         self, person: Person | None, path: str, body: Any = None, *, key: str | None = None
@@ -196,6 +213,7 @@ async def services(engine: AsyncEngine) -> Services:
         quote_valid_seconds=30,
         terms=TERMS,
         waits=WAITS,
+        new_key=NEW_KEY,
         webhooks={"sandbox": bank.verify_webhook},
         jwt_secret=SecretStr("a secret of more than thirty-two bytes"),
         jwt_minutes=15,

@@ -101,5 +101,5 @@ def test_there_are_recorded_histories():
 
 
 def personal(person) -> list[str]:
-    document = "".join(ch for ch in PERSON["holder_tax_id"] if ch.isdigit())
-    return [person.pix_key, PERSON["holder_name"], PERSON["holder_tax_id"], document]
+    t = person.tax_id
+    return [person.pix_key, PERSON["holder_name"], t, f"{t[:3]}.{t[3:6]}.{t[6:9]}-{t[9:]}"]

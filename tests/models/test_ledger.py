@@ -255,9 +255,9 @@ class TestRights:
         ),
         **dict.fromkeys(("ledger_snapshots", "transitions", "alembic_version"), READ),
         **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
-        "instant_trade_history": APPEND,
+        **dict.fromkeys(("instant_trade_history", "user_document_history"), APPEND),
         **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts"), KEEP),
-        **dict.fromkeys(("transfer_transactions", "transfer_attempts"), KEEP),
+        **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:

@@ -78,6 +78,8 @@ class TestBankData:
 
     async def test_is_unreadable_in_the_database(self, world: World) -> None:
         row = str(await world.scalar("SELECT user_bank_data::text FROM user_bank_data"))
+        row += str(await world.scalar("SELECT user_documents::text FROM user_documents"))
+        row += str(await world.scalar("SELECT user_document_history::text FROM user_document_history"))
 
         for secret in (ANA.pix_key, ANA.holder_name, ANA.holder_tax_id):
             assert secret not in row
@@ -113,7 +115,7 @@ class TestBankData:
         async with world.engine.begin() as conn:
             await bank_data.remove(conn, bank_data_id=first.id, user_id=world.user_id)
             with pytest.raises(NotFound):
-                await bank_data.require(conn, bank_data_id=first.id, user_id=world.user_id)
+                await bank_data.remove(conn, bank_data_id=first.id, user_id=world.user_id)
 
         second = await add(world)
 

@@ -21,11 +21,13 @@ from liquida.database import engine as make_engine
 from liquida.stack.postgres import as_owner
 from models.assets import Asset, Family, Network
 from models.bank_data import writes as bank_data
-from models.bank_data.types import Payee
+from models.bank_data.types import NewKeyRule, Payee
 from models.deposit import returns
 from models.deposit import writes as deposits
 from models.deposit.tables import deposits as deposit_rows
 from models.deposit.types import BlockMark, Found
+from models.document import writes as documents
+from models.document.types import Holder
 from models.ids import new_id
 from models.instant_trade import queries as trades
 from models.instant_trade.advance import advance, follow_transfer, operate
@@ -62,6 +64,7 @@ from models.user.writes import add_user
 from models.wallet import allocate
 from models.wallet.allocate import AddressRole, SystemAddress
 from payments.protocol import StatementLine
+from tests.people import fresh_cpf
 
 ETH = Asset("ETH.ethereum", "ETH", 18, "ethereum")
 USDT = Asset("USDT.ethereum", "USDT", 6, "ethereum", "0x" + "d" * 40)
@@ -83,6 +86,7 @@ OUTSIDE = "0x" + "e" * 40
 BOX = SecretBox("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 TERMS = Terms(900, 1800, 3600, "sandbox")
 WAITS = Waits(15, 600, 180, 2, 600, 60)
+NO_RULE = NewKeyRule(0, 10**15)
 ANA = Payee("ana@example.com", "email", "Ana Souza", "11144477735")
 
 
@@ -159,15 +163,25 @@ class World:
 
     async def begin(self) -> "World":
         """One user, Ana, who has a platform address and a bank account."""
-        self.user_id, self.bank_data_id = await self.join("ana@example.com")
+        self.user_id, self.bank_data_id = await self.join("ana@example.com", ANA.holder_tax_id)
         return self
 
-    async def join(self, email: str) -> tuple[str, str]:
-        """A new user with a platform address; their id and that of their bank data."""
+    async def join(self, email: str, tax_id: str | None = None) -> tuple[str, str]:
+        """A new user with a platform address and a verified document; their id and that of their bank data."""
+        payee = Payee(ANA.pix_key, ANA.pix_key_kind, ANA.holder_name, tax_id or fresh_cpf())
         async with self.engine.begin() as conn:
             user = (await add_user(conn, email=email)).user_id
             await allocate.take(conn, network_id="ethereum", role=AddressRole.USER, user_id=user)
-            data = await bank_data.add(conn, BOX, user_id=user, payee=ANA, masked="a***@example.com")
+            await documents.verify(
+                conn,
+                BOX,
+                user_id=user,
+                holder=Holder(payee.holder_tax_id, payee.holder_name),
+                masked="***",
+                evidence="ticket-1",
+                by=user,
+            )
+            data = await bank_data.add(conn, BOX, user_id=user, payee=payee, masked="a***@example.com")
         return user, data.id
 
     # What people do.
@@ -202,15 +216,20 @@ class World:
         quote = await self.quote(funding, units, asset=asset)
         return await self.accept(quote, terms=terms)
 
-    async def accept(self, quote: Quote, *, terms: Terms = TERMS) -> str:
+    async def accept(
+        self, quote: Quote, *, terms: Terms = TERMS, new_key: NewKeyRule = NO_RULE, primary: bool = False
+    ) -> str:
+        """``primary``: without naming bank data."""
         trade_id = new_id()
         async with self.engine.begin() as conn:
             used = await quotes.use(conn, quote_id=quote.id, user_id=quote.user_id, now=self.now)
             await accept(
                 conn,
                 used,
+                box=BOX,
                 trade_id=trade_id,
-                bank_data_id=self.bank_data_id,
+                bank_data_id=None if primary else self.bank_data_id,
+                new_key=new_key,
                 terms=terms,
                 waits=WAITS,
                 now=self.now,
