@@ -7,7 +7,8 @@ from temporalio import activity
 
 from models.deposit import returns
 from models.deposit.types import CloseReturn
-from models.instant_trade import advance as books
+from models.instant_trade.advance import advance
+from models.instant_trade.operate import operate
 from models.instant_trade.types import Advance, Operation, Progress
 
 
@@ -22,7 +23,7 @@ class InstantTradeActivities:
         :raises IllegalTransition: it was asked to cancel, but coins have moved or may move.
         """
         async with self._engine.begin() as conn:
-            return await books.advance(conn, order, now=datetime.now(UTC))
+            return await advance(conn, order, now=datetime.now(UTC))
 
     @activity.defn(name="instant_trade.operate")
     async def operate(self, operation: Operation) -> Progress:
@@ -31,7 +32,7 @@ class InstantTradeActivities:
         :raises IllegalTransition: the trade's state does not ask for it.
         """
         async with self._engine.begin() as conn:
-            return await books.operate(conn, operation, now=datetime.now(UTC))
+            return await operate(conn, operation, now=datetime.now(UTC))
 
     @activity.defn(name="instant_trade.close_return")
     async def close_return(self, order: CloseReturn) -> None:

@@ -55,14 +55,14 @@ async def command(services: Services, caller: Actor, once: Once, trade_id: str, 
     :raises EngineUnavailable: Temporal does not answer, or the workflow has not started yet.
     """
     async with services.engine.begin() as conn:
-        await visible(conn, trade_id, caller)
+        trade = await visible(conn, trade_id, caller)
         if (known := await once.claim(conn)) is not None:
             return known
         payout = await payouts.of_trade(conn, trade_id)
     returned = payout is not None and payout.status is PayoutStatus.RETURNED
     targets = [f"{RETURN_WORKFLOW}/{trade_id}"] if returned else []
     try:
-        done = await _send(await services.temporal(), [*targets, workflow_id(trade_id)], order, once)
+        done = await _send(await services.temporal(), [*targets, workflow_id(trade_id, trade.operation)], order, once)
     except WorkflowUpdateFailedError as failure:
         raise _refusal(failure) from None
     except WorkflowUpdateRPCTimeoutOrCancelledError:

@@ -1,7 +1,6 @@
 """Why is my trade where it is? Plain words by status, and everything that is known in one answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -9,14 +8,16 @@ from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Services
-from api.views import TradeView, reais, temporal_ui, trade_view
+from api.stories import REASONS, Who, story_of
+from api.views import TradeView, read_payment, reais, temporal_ui, trade_view
+from models.charge import queries as charges
 from models.deposit import queries as deposits
 from models.deposit.types import DepositView, ReturnView
 from models.inbound_webhook import queries as webhooks
-from models.instant_trade import queries, rules
+from models.instant_trade import queries
+from models.instant_trade.flow import FLOWS
 from models.instant_trade.queries import LockView
-from models.instant_trade.states import TradeStatus
-from models.instant_trade.types import Lock, Trade
+from models.instant_trade.types import Trade
 from models.ledger import queries as ledger
 from models.ledger.queries import PostingView
 from models.money import units_text
@@ -24,124 +25,11 @@ from models.network import queries as networks
 from models.payout import queries as payouts
 from models.payout.states import PayoutStatus
 from models.payout.types import Payout
+from models.quote.types import Side
 from models.transfer import queries as transfers
 from models.transfer.states import TransferStatus
 from models.transfer.types import Attempt, Transfer, TransferPurpose
 from models.user.types import Actor
-
-S = TradeStatus
-Who = Literal["you", "the network", "the PIX provider", "an operator", "nobody"]
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One state in plain words, with the trade's own figures put in.
-
-    ``lock``: the one whose end ends the waiting; None: no end is set.
-    """
-
-    waits_for: str
-    who: Who
-    then: str
-    lock: Lock | None = None
-
-
-STORIES: dict[TradeStatus, Story] = {
-    S.AWAITING_DEPOSIT: Story(
-        "your deposit of {amount} {asset} on {network} to {address}",
-        "you",
-        "Deposits add up. If the amount is not reached in time, what arrived is sent back to your refund address; "
-        "if nothing arrived, the trade expires. What is more, or late, is sent back.",
-        Lock.DEPOSIT_WINDOW,
-    ),
-    S.TRANSFERRING: Story(
-        "the transfer of {amount} {asset} from your platform address to be taken into a block of {network}",
-        "the network",
-        "A transfer that is stuck is sent again with a higher fee, as the same transaction. If it is not final in "
-        "time, an operator looks at it. If the network refuses it, the trade is cancelled and the coins stay yours.",
-        Lock.CHAIN_TIMEOUT,
-    ),
-    S.CONFIRMING: Story(
-        "enough confirmations of {amount} {asset} on {network}",
-        "the network",
-        "Then R$ {total} are paid out by PIX. If a reorganisation drops the block, we wait again; if it takes too "
-        "long, an operator looks at it.",
-        Lock.CHAIN_TIMEOUT,
-    ),
-    S.PAYING_OUT: Story(
-        "the PIX provider to say what became of R$ {total}",
-        "the PIX provider",
-        "It is asked again and again, under one key, until it knows: paid ends the trade, rejected sends the crypto "
-        "back. If it has not said so in time, an operator looks at it.",
-        Lock.PAYOUT_DEADLINE,
-    ),
-    S.REFUNDING: Story(
-        "the refund to be final on {network}",
-        "the network",
-        "Then the trade is refunded. If it is not final in time, an operator looks at it.",
-        Lock.CHAIN_TIMEOUT,
-    ),
-    S.NEEDS_REVIEW: Story("a decision", "an operator", "Facts that arrive late still count, by themselves."),
-    S.COMPLETED: Story("nothing: R$ {total} were paid", "nobody", "If the bank returns the PIX, the trade reopens."),
-    S.CANCELLED: Story("nothing: it was cancelled", "nobody", "Nothing. Coins sent to it now are sent back."),
-    S.EXPIRED: Story("nothing: no deposit came in time", "nobody", "Nothing. Coins sent to it now are sent back."),
-    S.REFUNDED: Story("nothing: the coins went back", "nobody", "Nothing. Coins sent to it now are sent back."),
-}
-
-REVIEWS: dict[str, Story] = {
-    "transfer_not_final_in_time": Story(
-        "the transfer of {amount} {asset}, which was not final in time",
-        "an operator",
-        "POST transfer looks after it now. Once it is final, POST complete says whether the reais are paid or the "
-        "crypto goes back.",
-    ),
-    "deposit_not_final_in_time": Story(
-        "the deposit of {amount} {asset}, which was not final in time",
-        "an operator",
-        "Once it is final, POST complete says whether the reais are paid or the crypto goes back.",
-    ),
-    "payout_outcome_unknown": Story(
-        "the outcome of the payout of R$ {total}, which the PIX provider has not told",
-        "an operator",
-        "The provider is still asked, and its answer ends the waiting by itself. With evidence of what happened, "
-        "POST confirm-payment ends it too. Nothing is sent twice meanwhile.",
-    ),
-    "payout_returned": Story(
-        "a ruling: the receiving bank returned R$ {total}",
-        "an operator",
-        "POST complete: `complete` leaves the reais with the user as a balance, `refund` sends the crypto back.",
-    ),
-    "refund_not_possible": Story(
-        "the refund, which the network refused", "an operator", "POST transfer tries it anew, under a new key."
-    ),
-    "refund_not_final_in_time": Story(
-        "the refund, which was not final in time",
-        "an operator",
-        "POST transfer looks after it now. Once it is final, the trade is refunded by itself.",
-    ),
-}
-"""Of ``needs_review``, by its reason."""
-
-REASONS: dict[str, str] = {
-    "cancelled_by_user": "its user cancelled it before any coin moved",
-    "no_deposit_in_time": "no deposit came before the window ended",
-    "deposit_too_small": "the deposits were smaller than the amount when the window ended",
-    "deposits_too_small_so_far": "the deposits do not reach the amount yet",
-    "last_deposits_confirming": "the window has ended, and the last deposits are being confirmed",
-    "transfer_not_possible": "the network refuses the transfer",
-    "transfer_reverted": "the network undid the transfer: no coin moved",
-    "transfer_left_the_chain": "a reorganisation dropped the transfer's block",
-    "transfer_not_final_in_time": "the transfer was not final in time",
-    "deposit_not_final_in_time": "the deposit was not final in time",
-    "payout_rejected": "the PIX was rejected for good",
-    "payout_outcome_unknown": "the PIX provider did not say in time what became of the payout",
-    "payout_returned": "the receiving bank returned the PIX",
-    "refund_not_possible": "the network refused the refund",
-    "refund_not_final_in_time": "the refund was not final in time",
-    "refund_tried_again": "an operator had the refund tried again",
-    "late_confirmation": "the outcome became known after its time",
-    "operator_ruling": "an operator ruled so",
-}
 
 
 class Waiting(BaseModel):
@@ -250,16 +138,18 @@ class WhyView(Waiting):
 async def explain(conn: AsyncConnection, trade: Trade, reader: Actor, services: Services) -> WhyView:
     """Everything about ``trade``, which ``reader`` may see, read in one database connection."""
     locks = await queries.locks(conn, trade.id)
-    facts = await queries.facts(conn, trade)
+    flow = FLOWS[trade.operation]
+    facts = await flow.facts(conn, trade)
     decimals = await networks.decimals(conn)
     moves = await transfers.of_trade(conn, trade.id)
     attempts = await transfers.attempts(conn, [move.key for move in moves])
     postings = await ledger.postings_of(conn, [trade.id, *(move.key for move in moves)])
     payout = await payouts.of_trade(conn, trade.id)
-    deliveries = [] if payout is None else await webhooks.of_payout(conn, payout.key)
-    view = trade_view(trade, locks, reader, services)
+    provider = await _provider(conn, trade, payout)
+    deliveries = [] if provider is None else await webhooks.of_key(conn, provider, trade.id)
+    view = trade_view(trade, await read_payment(conn, trade), locks, reader, services)
     return WhyView(
-        **_waiting(trade, view, locks, can_cancel=rules.may_cancel(trade, facts)).model_dump(),
+        **_waiting(trade, view, locks, can_cancel=flow.may_cancel(trade, facts)).model_dump(),
         trade=view,
         transfers=[_transfer(move, attempts.get(move.key, []), decimals, services) for move in moves],
         deposits=[_deposit(found, decimals) for found in await deposits.of_trade(conn, trade.id)],
@@ -274,20 +164,26 @@ async def explain(conn: AsyncConnection, trade: Trade, reader: Actor, services: 
             workflow_id=view.workflow_id,
             ledger_keys=list(dict.fromkeys(posting.key for posting in postings)),
             transfer_keys=[move.key for move in moves],
-            provider_key=None if payout is None else payout.key,
+            provider_key=None if provider is None else trade.id,
             temporal_ui=temporal_ui(view.workflow_id, services) if reader.is_operator else None,
         ),
     )
 
 
+async def _provider(conn: AsyncConnection, trade: Trade, payout: Payout | None) -> str | None:
+    """Through whom the trade's reais move; None while nobody has been asked to."""
+    if payout is not None:
+        return payout.provider
+    charge = await charges.of_trade(conn, trade.id)
+    return None if charge is None else charge.provider
+
+
 def _waiting(trade: Trade, view: TradeView, locks: list[LockView], *, can_cancel: bool) -> Waiting:
-    story = REVIEWS.get(trade.reason or "", STORIES[trade.status])
-    if trade.status is not S.NEEDS_REVIEW:
-        story = STORIES[trade.status]
+    story = story_of(trade)
     ends = {lock.kind: lock.expires_at for lock in locks if lock.released_at is None}
     until = ends.get(story.lock) if story.lock is not None else None
     waits_for = story.waits_for.format(
-        amount=view.amount, asset=view.asset, network=view.network, address=trade.source_address, total=view.total
+        amount=view.amount, asset=view.asset, network=view.network, address=_place(trade), total=view.total
     )
     then = story.then.format(total=view.total)
     because = REASONS.get(trade.reason) if trade.reason is not None else None
@@ -301,6 +197,11 @@ def _waiting(trade: Trade, view: TradeView, locks: list[LockView], *, can_cancel
         because=because,
         can_cancel=can_cancel,
     )
+
+
+def _place(trade: Trade) -> str:
+    """Where the coins of the trade go to: the user's deposit, or our delivery."""
+    return trade.source_address if trade.operation is Side.SELL else trade.delivery_address or ""
 
 
 def _transfer(

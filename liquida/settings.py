@@ -48,6 +48,14 @@ class Durations(BaseSettings):
     payout_poll_first: Seconds = 2
     payout_poll_most: Seconds = 10 * 60
     payout_resend_after: Seconds = 60
+    payment_window: Seconds = 15 * 60
+    payment_leniency: Seconds = 30
+    payment_deadline: Seconds = 60 * 60
+    block_deadline: Seconds = 80 * 60 * 60
+    refund_deadline: Seconds = 60 * 60
+    charge_poll_first: Seconds = 5
+    charge_poll_most: Seconds = 2 * 60
+    charge_watch: Seconds = 60 * 60
     new_key_cooldown: Seconds = 24 * 60 * 60
     """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
 

@@ -14,11 +14,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from activities.chain import ChainActivities
+from activities.charge import ChargeActivities
 from activities.custody import CustodyActivities
 from activities.deposit import DepositActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
+from activities.pix_refund import PixRefundActivities
 from api.engine import Defaults
 from chains import registry
 from chains.keys.sealed_file import SealedFile
@@ -34,7 +36,7 @@ from models.network import queries as network_queries
 from models.network import writes as network_writes
 from models.network.queries import Catalogue
 from models.secret_box import SecretBox
-from payments.protocol import PixProvider
+from payments.protocol import PixCollector, PixProvider
 from payments.sandbox_provider import SandboxProvider
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 
@@ -122,7 +124,17 @@ def telemetry(settings: Settings) -> Runtime | None:
 
 def terms(settings: Settings) -> Terms:
     durations = settings.durations
-    return Terms(durations.deposit_window, durations.chain_timeout, durations.payout_deadline, settings.pix_provider)
+    return Terms(
+        durations.deposit_window,
+        durations.chain_timeout,
+        durations.payout_deadline,
+        settings.pix_provider,
+        payment_window_seconds=durations.payment_window,
+        payment_leniency_seconds=durations.payment_leniency,
+        payment_deadline_seconds=durations.payment_deadline,
+        block_deadline_seconds=durations.block_deadline,
+        refund_deadline_seconds=durations.refund_deadline,
+    )
 
 
 def waits(settings: Settings) -> Waits:
@@ -134,6 +146,9 @@ def waits(settings: Settings) -> Waits:
         payout_poll_first_seconds=durations.payout_poll_first,
         payout_poll_most_seconds=durations.payout_poll_most,
         payout_resend_after_seconds=durations.payout_resend_after,
+        charge_poll_first_seconds=durations.charge_poll_first,
+        charge_poll_most_seconds=durations.charge_poll_most,
+        charge_watch_seconds=durations.charge_watch,
     )
 
 
@@ -159,6 +174,11 @@ def providers(settings: Settings) -> dict[str, PixProvider]:
         webhook_secrets=(secret,) if secret else (),
     )
     return {sandbox.name: sandbox}
+
+
+def collectors(by_name: Mapping[str, PixProvider]) -> dict[str, PixCollector]:
+    """Those that also receive."""
+    return {name: provider for name, provider in by_name.items() if isinstance(provider, PixCollector)}
 
 
 @asynccontextmanager
@@ -215,7 +235,9 @@ async def queue_parts(
             for provider in by_name.values():
                 stack.push_async_callback(provider.close)
             pix = PixActivities(engine, secret_box(settings), by_name)
-            parts[PAYMENTS] = QueueParts([pix.settle, pix.check_return])
+            charge = ChargeActivities(engine, secret_box(settings), collectors(by_name))
+            refund = PixRefundActivities(engine, collectors(by_name))
+            parts[PAYMENTS] = QueueParts([pix.settle, pix.check_return, charge.look, refund.settle])
         yield parts
 
 

@@ -27,14 +27,17 @@ from liquida.relay import relay, tidy
 from liquida.schedules import keep_schedules
 from liquida.settings import Settings
 from liquida.watchman import watch_laws
+from workflows.charge import ChargeWorkflow
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.ledger_seal import LedgerSealWorkflow
 from workflows.ledger_verify import LedgerVerifyWorkflow
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
+from workflows.otc_buy import OtcBuyWorkflow
 from workflows.otc_sell import OtcSellWorkflow
 from workflows.payout import PayoutWorkflow
 from workflows.payout_return import PayoutReturnWorkflow
+from workflows.pix_refund import PixRefundWorkflow
 from workflows.transfer import TransferWorkflow
 
 log = structlog.get_logger()
@@ -42,6 +45,9 @@ log = structlog.get_logger()
 QUEUES = (SETTLEMENT, CUSTODY, CHAIN, PAYMENTS)
 WORKFLOWS = (
     OtcSellWorkflow,
+    OtcBuyWorkflow,
+    ChargeWorkflow,
+    PixRefundWorkflow,
     TransferWorkflow,
     PayoutWorkflow,
     PayoutReturnWorkflow,

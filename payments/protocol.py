@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 
@@ -281,6 +281,7 @@ class PixProvider(Protocol):
         ...
 
 
+@runtime_checkable
 class PixCollector(Protocol):
     """What a provider that also receives offers: charges, and sending what came back."""
 
@@ -316,6 +317,7 @@ class PixCollector(Protocol):
         ...
 
 
+@runtime_checkable
 class PixDisputes(Protocol):
     """What a provider offers whose receipts can be claimed back (MED, Manual Operacional do DICT)."""
 

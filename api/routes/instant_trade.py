@@ -4,16 +4,17 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import pagination
 from api.auth import Caller
-from api.deps import Deps, Post
+from api.deps import Deps, Post, Services
 from api.idempotency import OncePerKey
 from api.ids import IdInPath, IdText
 from api.problems import problems
-from api.views import TradeSummary, TradeView, read_trade, trade_summary, visible
+from api.views import TradeSummary, TradeView, read_payment, read_trade, trade_summary, visible
 from api.why import WhyView, explain
 from models.errors import (
     DocumentMissing,
@@ -29,11 +30,13 @@ from models.errors import (
     QuoteUsed,
 )
 from models.ids import new_id
-from models.instant_trade import queries, writes
+from models.instant_trade import buy_writes, queries, writes
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.types import HistoryEntry
 from models.quote import writes as quotes
+from models.quote.types import Quote, Side
 from models.user.types import Actor
+from payments import br_code
 
 router = APIRouter(prefix="/api/v1/instant-trade", tags=["instant trade"])
 
@@ -43,7 +46,8 @@ class CreateRequest(BaseModel):
 
     quote_id: IdText
     bank_data_id: IdText | None = Field(
-        default=None, description="where the reais go (`POST /api/v1/bank-data`); without it, to your primary"
+        default=None,
+        description="of a sale: where the reais go (`POST /api/v1/bank-data`); without it, to your primary",
     )
 
 
@@ -90,6 +94,9 @@ async def create(
     With funding `deposit`, send `amount` to `deposit_address` before the deposit window ends. With `custody`, the
     coins are held at once and move by themselves. What is accepted here is carried out, whatever breaks meanwhile.
 
+    Of a purchase, `payment` shows the PIX to pay as soon as the bank has made it: look at the trade again until
+    `br_code` is there. Pay it yourself and in full, once; any other payment goes back to its payer.
+
     The reais go to an account of your own: its holder's CPF or CNPJ must be the one of your verified document
     (`GET /api/v1/users/me/document`). A new PIX key receives little until its `usable_from`.
     """
@@ -98,20 +105,33 @@ async def create(
         if (known := await once.claim(conn)) is not None:
             return known
         quote = await quotes.use(conn, quote_id=body.quote_id, user_id=caller.user_id, now=now)
-        messages = await writes.accept(
-            conn,
-            quote,
-            box=services.box,
-            trade_id=trade_id,
-            bank_data_id=body.bank_data_id,
-            new_key=services.new_key,
-            terms=services.terms,
-            waits=services.waits,
-            now=now,
-        )
+        messages = await _accept(conn, services, quote, trade_id, body.bank_data_id, now)
         answer = await once.answer(conn, 201, await read_trade(conn, trade_id, caller, services))
     answer.background = courier.soon(messages)
     return answer
+
+
+async def _accept(
+    conn: AsyncConnection, services: Services, quote: Quote, trade_id: str, bank_data_id: str | None, now: datetime
+) -> list[int]:
+    terms, waits = services.terms, services.waits
+    if quote.operation is Side.BUY:
+        if bank_data_id is not None:
+            raise InvalidInput(
+                "leave bank_data_id out of a purchase: a PIX goes back to its payer", field="bank_data_id"
+            )
+        return await buy_writes.accept(conn, quote, trade_id=trade_id, terms=terms, waits=waits, now=now)
+    return await writes.accept(
+        conn,
+        quote,
+        box=services.box,
+        trade_id=trade_id,
+        bank_data_id=bank_data_id,
+        new_key=services.new_key,
+        terms=terms,
+        waits=waits,
+        now=now,
+    )
 
 
 @router.get("/history/my-trades", responses=problems(InvalidInput))
@@ -139,13 +159,30 @@ async def show(trade_id: IdInPath, services: Deps, caller: Caller) -> TradeView:
     | `transferring` | the chain | `transfer_pending` |
     | `confirming` | the chain | `transfer_confirmed` |
     | `paying_out` | the bank | `payment_pending`, `payment_sent`, `payment_confirmed` |
+    | `awaiting_payment` | the user | `pending_payment` |
+    | `confirming_payment` | the bank | `pending_payment` |
+    | `delivering` | the chain | `transfer_pending`, `transfer_confirmed` |
     | `completed` | nobody | `completed` |
     | `cancelled`, `expired` | nobody | the same |
-    | `refunding`, `refunded` | the chain; nobody | `failed`, `timeout` |
+    | `refunding`, `refunded` | the chain, or the bank; nobody | `failed`, `timeout` |
     | `needs_review` | an operator | `payment_failed` |
     """
     async with services.engine.connect() as conn:
         return await read_trade(conn, trade_id, caller, services)
+
+
+@router.get(
+    "/{trade_id:id}/qr.svg",
+    response_class=Response,
+    responses={200: {"content": {"image/svg+xml": {}}}, **problems(NotFound)},
+)
+async def qr(trade_id: IdInPath, services: Deps, caller: Caller) -> Response:
+    """The BR Code of a purchase as a picture, once the bank has made it."""
+    async with services.engine.connect() as conn:
+        payment = await read_payment(conn, await visible(conn, trade_id, caller))
+    if payment is None or payment.br_code is None:
+        raise NotFound("this trade has no BR Code, or not yet")
+    return Response(br_code.svg(payment.br_code), media_type="image/svg+xml")
 
 
 @router.get("/{trade_id:id}/audit-log", responses=problems(NotFound))

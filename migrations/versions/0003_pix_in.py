@@ -60,6 +60,7 @@ def upgrade() -> None:
     _charges()
     _receipts()
     _refunds()
+    op.create_index("ix_webhook_events_claimed", "webhook_events", ["provider", "claimed_key"])
     table = sa.table("transitions", sa.column("noun"), sa.column("before"), sa.column("after"))
     op.bulk_insert(table, TRANSITIONS)
     for statement in LAWS.read_text().split("-- ;;"):

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic.dataclasses import dataclass
 
 from models.charge.states import ChargeStatus
+from models.instant_trade.types import Waits
 from models.money import Units
 
 
@@ -43,7 +44,7 @@ class ChargeQuestion:
 
 @dataclass(frozen=True, slots=True)
 class ChargeProgress:
-    """``waits_for``: in words, for operators. ``seconds_to_next``: until the next moment that matters, if one does."""
+    """``waits_for``: in words, for operators. ``seconds_to_next``: until the next moment that matters, if any."""
 
     status: ChargeStatus
     is_over: bool
@@ -53,9 +54,7 @@ class ChargeProgress:
 
 @dataclass(frozen=True, slots=True)
 class ChargeInput:
-    """One charge, named by its key. Waits in seconds."""
+    """One charge, named by its key."""
 
     key: str
-    poll_first_seconds: float
-    poll_most_seconds: float
-    watch_seconds: float
+    waits: Waits

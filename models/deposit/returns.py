@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.deposit.tables import deposit_returns
 from models.ids import new_id
 from models.instant_trade import queries as trades
+from models.instant_trade.moment import require
 from models.instant_trade.types import Trade
 from models.ledger.chart import available, custody, held
 from models.ledger.post import post
@@ -49,7 +50,7 @@ async def give_back(conn: AsyncConnection, trade: Trade, units: int, reason: str
             network_id=trade.network_id,
             asset_id=trade.asset_id,
             from_address_id=trade.source_address_id,
-            to_address=trade.refund_address,
+            to_address=require(trade.refund_address),
             amount_units=units,
             trade_id=trade.id,
             return_id=return_id,

@@ -11,15 +11,19 @@ from models.inbound_webhook.tables import webhook_events
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook about a payout. ``state``: what it claimed, which is a hint and no fact."""
+    """One webhook about a payout or a charge. ``state``: what it claimed, which is a hint and no fact."""
 
     event_id: str
     state: str
     received_at: datetime
 
 
-async def of_payout(conn: AsyncConnection, payout_key: str) -> list[Delivery]:
-    """In the order of arrival; each event once, however often the provider repeated it."""
+async def of_key(conn: AsyncConnection, provider: str, key: str) -> list[Delivery]:
+    """About our key, in the order of arrival; each event once, however often the provider repeated it."""
     c = webhook_events.c
-    statement = select(c.event_id, c.claimed_state, c.received_at).where(c.payout_key == payout_key).order_by(c.id)
+    statement = (
+        select(c.event_id, c.claimed_state, c.received_at)
+        .where(c.provider == provider, c.claimed_key == key)
+        .order_by(c.id)
+    )
     return [Delivery(*row) for row in (await conn.execute(statement)).all()]

@@ -27,4 +27,5 @@ webhook_events = Table(
     timestamp("received_at"),
     UniqueConstraint("provider", "event_id"),
     Index("ix_webhook_events_payout", "payout_key"),
+    Index("ix_webhook_events_claimed", "provider", "claimed_key"),
 )

@@ -45,7 +45,9 @@ async def advance(conn: AsyncConnection, order: Advance, *, now: datetime) -> Pr
             break
         facts = await flow.facts(conn, trade)
     ends = [(end - now).total_seconds() for end in facts.locks.values() if end > now]
-    return Progress(trade.status, None if trade.status in ENDED else min(ends, default=None), _refund_key(trade, facts))
+    return Progress(
+        trade.status, None if trade.status in ENDED else min(ends, default=None), _refund_key(trade, facts)
+    )
 
 
 async def receive(
@@ -76,7 +78,7 @@ async def receive(
         await returns.give_back(conn, trade, units, "late")
     else:
         await write(conn, trade, held_units=trade.held_units + units)
-        await put(conn, look(workflow_id(trade)))
+        await put(conn, look(workflow_id(trade_id)))
     return Purpose.HELD
 
 

@@ -15,23 +15,23 @@ from models.bank_data.types import NewKeyRule
 from models.errors import Broken, InsufficientFunds
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
-from models.instant_trade.types import Lock, TradeInput, Step, Terms, Trade, Waits
+from models.instant_trade.types import Lock, Step, Terms, Trade, TradeInput, Waits
 from models.ledger.chart import available, held
 from models.ledger.post import post
 from models.ledger.types import Kind, move
 from models.outbox import Message, MessageKind, put
-from models.quote.types import Funding, Quote
+from models.quote.types import Funding, Quote, Side
 from models.secret_box import SecretBox
 from models.transfer import writes as transfers
 from models.transfer.types import Intent, TransferPurpose
 from models.wallet import allocate
 from models.wallet.allocate import AddressRole, SystemAddress
 
-WORKFLOW = "otc-sell"
+WORKFLOWS = {Side.SELL: "otc-sell", Side.BUY: "otc-buy"}
 RETURN_WORKFLOW = "payout-return"
 
 _INPUT = TypeAdapter(TradeInput)
-_QUOTED = (
+QUOTED = (
     "user_id",
     "operation",
     "funding",
@@ -47,8 +47,8 @@ _QUOTED = (
 )
 
 
-def workflow_id(trade_id: str) -> str:
-    return f"{WORKFLOW}/{trade_id}"
+def workflow_id(trade_id: str, operation: Side = Side.SELL) -> str:
+    return f"{WORKFLOWS[operation]}/{trade_id}"
 
 
 def return_message(trade_id: str) -> Message:
@@ -78,7 +78,7 @@ async def accept(
     waits: Waits,
     now: datetime,
 ) -> list[int]:
-    """Make a trade of a quote: trade row, hold, first intent, locks and the workflow's start, in one transaction.
+    """Make a trade of a quote to sell: row, hold, first intent, locks and the workflow's start, in one transaction.
 
     :param bank_data_id: where the reais go; None: to the user's primary.
     :returns: the outbox rows to deliver after the commit.
@@ -99,12 +99,11 @@ async def accept(
     )
     from_custody = quote.funding is Funding.CUSTODY
     source = await _source(conn, quote, trade_id)
-    number = (await conn.execute(text("SELECT nextval('instant_trade_references')"))).scalar_one()
-    reference = f"OTC-{now.year}-{number:06d}"
+    reference = await next_reference(conn, now)
     status = TradeStatus.TRANSFERRING if from_custody else TradeStatus.AWAITING_DEPOSIT
     await conn.execute(
         insert(instant_trades).values(
-            **{name: getattr(quote, name) for name in _QUOTED},
+            **{name: getattr(quote, name) for name in QUOTED},
             id=trade_id,
             reference=reference,
             quote_id=quote.id,
@@ -123,7 +122,7 @@ async def accept(
         window = terms.deposit_window_seconds
         await set_lock(conn, trade_id, Lock.DEPOSIT_WINDOW, now, window)
         await set_lock(conn, trade_id, Lock.CHAIN_TIMEOUT, now, window + terms.chain_timeout_seconds)
-    return await put(conn, _start(quote, reference, TradeInput(trade_id, status, terms, waits)))
+    return await put(conn, start(quote, reference, TradeInput(trade_id, status, terms, waits)))
 
 
 async def step(conn: AsyncConnection, trade: Trade, to: Step, *, actor: str = "system") -> Trade:
@@ -237,15 +236,23 @@ async def _begin_custody_transfer(conn: AsyncConnection, quote: Quote, trade_id:
     )
 
 
-def _start(quote: Quote, reference: str, order: TradeInput) -> Message:
+async def next_reference(conn: AsyncConnection, now: datetime) -> str:
+    """What people call a trade by; a database sequence, so never given twice."""
+    number = (await conn.execute(text("SELECT nextval('instant_trade_references')"))).scalar_one()
+    return f"OTC-{now.year}-{number:06d}"
+
+
+def start(quote: Quote, reference: str, order: TradeInput) -> Message:
+    """The start of the trade's own workflow."""
+    kind = WORKFLOWS[quote.operation]
     return Message(
         MessageKind.START,
-        workflow_id(order.trade_id),
-        workflow=WORKFLOW,
+        workflow_id(order.trade_id, quote.operation),
+        workflow=kind,
         input=_INPUT.dump_python(order, mode="json"),
         summary=f"{reference}: {quote.amount_units} units of {quote.asset_id} for {quote.total_centavos} centavos",
         attributes={
-            "Kind": WORKFLOW,
+            "Kind": kind,
             "Status": str(order.status),
             "UserId": quote.user_id,
             "Asset": quote.asset_id,

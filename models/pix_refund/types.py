@@ -2,6 +2,7 @@
 
 from pydantic.dataclasses import dataclass
 
+from models.instant_trade.types import Waits
 from models.money import Units
 from models.pix_refund.states import RefundStatus
 
@@ -41,9 +42,7 @@ class RefundQuestion:
 
 @dataclass(frozen=True, slots=True)
 class RefundInput:
-    """One devolução, named by its key. Waits in seconds."""
+    """One devolução, named by its key."""
 
     key: str
-    poll_first_seconds: float
-    poll_most_seconds: float
-    resend_after_seconds: float
+    waits: Waits

@@ -45,8 +45,8 @@ def reference_of(charge: Charge) -> str:
 async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
     """Write what the bank shows of a receipt now; True if that is news. ``charge`` must be locked.
 
-    Harmless to repeat. A block that ends makes it ``received``. What the bank took back after we had credited it is the
-    house's loss, and told: a dispute that was announced has reserved it before.
+    Harmless to repeat. A block that ends makes it ``received``. What the bank took back after we had credited it is
+    the house's loss.
     """
     known = await queries.by_end_to_end_id(conn, charge.provider, seen.end_to_end_id)
     is_new = known is None
@@ -70,7 +70,7 @@ async def credit(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> Non
 
 
 async def begin_refund(conn: AsyncConnection, charge: Charge, receipt: Receipt, reason: RefundReason) -> None:
-    """Order its devolução, once; reais that were credited are taken off the user again, from what is held for them."""
+    """Order its devolução, once; reais that were credited are taken off what is held for the user."""
     if receipt.status is S.CREDITED:
         await _move(conn, charge, receipt, "uncredit", credited_to(charge), PENDING)
     await _step(conn, receipt, S.REFUNDING, reason=reason)

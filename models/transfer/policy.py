@@ -31,6 +31,7 @@ async def check(
         raise IntentMismatch(f"{transfer.key}: the offered fee is above the ceiling")
     rule = {
         TransferPurpose.CUSTODY: _custody,
+        TransferPurpose.DELIVERY: _delivery,
         TransferPurpose.GAS: _gas,
         TransferPurpose.REFUND: _refund,
         TransferPurpose.RETURN: _return,
@@ -50,6 +51,26 @@ async def _custody(conn: AsyncConnection, transfer: Transfer, _most: int) -> boo
     )
     desk = await allocate.house(conn, transfer.network_id)
     return transfer.to_address == desk.address and (await conn.execute(statement)).first() is not None
+
+
+async def _delivery(conn: AsyncConnection, transfer: Transfer, _most: int) -> bool:
+    t, o = instant_trades.c, trade_outcomes.c
+    statement = (
+        select(t.id)
+        .join(trade_outcomes, o.trade_id == t.id)
+        .where(
+            t.id == transfer.trade_id,
+            t.operation == "buy",
+            t.delivery_address == transfer.to_address,
+            t.asset_id == transfer.asset_id,
+            t.amount_units == transfer.amount_units,
+            t.held_units == transfer.amount_units,
+            o.outcome == "delivery",
+            o.voided_at.is_(None),
+        )
+    )
+    desk = await allocate.house(conn, transfer.network_id)
+    return transfer.from_address_id == desk.id and (await conn.execute(statement)).first() is not None
 
 
 async def _gas(conn: AsyncConnection, transfer: Transfer, gas_price_most: int) -> bool:
