@@ -1,93 +1,50 @@
 """The adapter to the sandbox bank (``payments/sandbox``): its words into ours, and no guessing.
 
-Only two answers end a submit for good: 2xx with a payout of this key, and a 422 with one of the bank's
-own codes. Anything else, an unreadable 2xx or a proxy's 404 included, may have moved money.
+Only two answers end a submit for good: 2xx with a payout, charge or refund of this key, and a 422 with one of the
+bank's own codes. Anything else, an unreadable 2xx or a proxy's 404 included, may have moved money.
 """
 
-import asyncio
-import base64
-import hashlib
-import hmac
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
-from typing import Literal, TypeVar
-from urllib.parse import quote
-
-import httpx
-from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from models.errors import (
     OperationKeyReused,
     PayoutRefused,
     PayoutUnknown,
     ProviderBalanceTooLow,
-    WebhookRejected,
+    ProviderLimitReached,
 )
-from models.money import Units
 from payments.protocol import (
-    PayoutEvent,
+    ChargeOrder,
+    ChargeReport,
+    ChargeState,
+    DisputeReport,
     PayoutOrder,
     PayoutReport,
     PayoutState,
+    RefundOrder,
+    RefundReport,
+    RefundState,
     StatementLine,
     WebhookEvent,
 )
+from payments.sandbox_client.answers import (
+    Balance,
+    ChargeAnswer,
+    DisputeAnswer,
+    PayoutAnswer,
+    RefundAnswer,
+    Statement,
+)
+from payments.sandbox_client.client import Answer, SandboxClient, segment
+from payments.sandbox_client.webhook import secret_bytes, verified_events
 
-SECRET_BYTES_MIN = 24
-WEBHOOK_AGE_SECONDS_MOST = 5 * 60
-TIMESTAMP_DIGITS_MOST = 12
-
-STATES = {
-    "processing": PayoutState.PROCESSING,
-    "paid": PayoutState.PAID,
-    "rejected": PayoutState.REJECTED,
-    "refused": PayoutState.REJECTED,
-    "returned": PayoutState.RETURNED,
-}
-EVENTS = {f"payout.{word}": state for word, state in STATES.items()}
-
-
-class _Payout(BaseModel):
-    key: str
-    id: str
-    state: Literal["processing", "paid", "rejected", "refused", "returned"]
-    amount_centavos: Units
-    end_to_end_id: str | None
-    reason: str | None
-
-
-class _Problem(BaseModel):
-    code: str = ""
-    reason: str | None = None
-
-
-class _Balance(BaseModel):
-    available_centavos: Units
-
-
-class _Line(BaseModel):
-    id: str
-    key: str | None
-    end_to_end_id: str | None
-    amount_centavos: Units
-    time: AwareDatetime
-
-
-class _Statement(BaseModel):
-    lines: list[_Line]
-
-
-class _EventData(BaseModel):
-    key: str
-
-
-class _Event(BaseModel):
-    type: str
-    data: _EventData
+MALFORMED = (422, "invalid_request")
 
 
 class SandboxProvider:
-    """A :class:`payments.protocol.PixProvider`.
+    """A :class:`payments.protocol.PixProvider`, :class:`payments.protocol.PixCollector` and
+    :class:`payments.protocol.PixDisputes`.
 
     :param timeout_seconds: for one call from beginning to end, connecting included.
     :param webhook_secrets: all that are valid now, ``whsec_`` and base64; two while one is being replaced.
@@ -106,21 +63,15 @@ class SandboxProvider:
         webhook_secrets: Collection[str] = (),
         timeout_seconds: float = 10,
     ) -> None:
-        self._secrets = [_secret(text) for text in webhook_secrets]
-        self._timeout_seconds = timeout_seconds
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers={"authorization": f"Bearer {api_key}"},
-            timeout=timeout_seconds,
-            trust_env=False,
-        )
+        self._secrets = [secret_bytes(text) for text in webhook_secrets]
+        self._client = SandboxClient(url, api_key=api_key, timeout_seconds=timeout_seconds)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     async def payout(self, order: PayoutOrder) -> PayoutReport:
         """See :meth:`payments.protocol.PixProvider.payout`."""
-        answer = await self._call(
+        answer = await self._client.call(
             "POST",
             "/v1/payouts",
             json={
@@ -134,138 +85,125 @@ class SandboxProvider:
             },
         )
         if answer.is_success:
-            return _report(answer, order.key)
-        problem = _problem(answer)
-        match answer.status_code, problem.code:
-            case 422, "payout_refused":
-                raise PayoutRefused("the provider refused the payout", reason=problem.reason or problem.code)
-            case 422, "invalid_request":
-                return await self._earlier_than_malformed(order.key)
-            case 409, "insufficient_provider_balance":
-                raise ProviderBalanceTooLow("top up our account at the provider; the payout will be sent again")
-            case 409, "key_reused":
-                raise OperationKeyReused(f"the provider knows payout {order.key} with another content")
-        raise _unknown(answer)
+            return answer.read(PayoutAnswer).report(order.key)
+        if answer.told == MALFORMED:
+            # It says nothing of an earlier, well-formed payout with this key: ask.
+            earlier = await self.find_payout(order.key)
+            if earlier.state is not PayoutState.NOT_FOUND:
+                return earlier
+        raise _no("payout", order.key, answer)
 
     async def find_payout(self, key: str, provider_id: str | None = None) -> PayoutReport:
         """See :meth:`payments.protocol.PixProvider.find_payout`."""
-        answer = await self._call("GET", f"/v1/payouts/{quote(key, safe='')}")
-        if answer.is_success:
-            return _report(answer, key)
-        if answer.status_code == 404 and _problem(answer).code == "payout_not_found":
+        answer = await self._client.call("GET", f"/v1/payouts/{segment(key)}")
+        if answer.told == (404, "payout_not_found"):
             return PayoutReport(PayoutState.NOT_FOUND)
-        raise _unknown(answer)
+        return answer.read(PayoutAnswer).report(key)
 
     async def balance(self) -> int:
-        """See :meth:`payments.protocol.PixProvider.balance`."""
-        return _read(_Balance, await self._call("GET", "/v1/balance")).available_centavos
+        """See :meth:`payments.protocol.PixProvider.balance`. Below zero when the bank took back what was spent."""
+        return (await self._client.call("GET", "/v1/balance")).read(Balance).available_centavos
 
     async def statement(self, day: date) -> list[StatementLine]:
-        """See :meth:`payments.protocol.PixProvider.statement`."""
-        statement = _read(_Statement, await self._call("GET", "/v1/statement", params={"day": day.isoformat()}))
-        return [
-            StatementLine(line.id, line.key, line.end_to_end_id, line.amount_centavos, line.time)
-            for line in statement.lines
-        ]
+        """See :meth:`payments.protocol.PixProvider.statement`.
+
+        The key of a line is the payout's, the charge's for what came in or was taken back, or the refund's. A
+        blocked receipt has its line when it comes in.
+        """
+        answer = await self._client.call("GET", "/v1/statement", params={"day": day.isoformat()})
+        return answer.read(Statement).read()
 
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
-        """See :meth:`payments.protocol.PixProvider.verify_webhook`.
+        """See :meth:`payments.protocol.PixProvider.verify_webhook`."""
+        return verified_events(self._secrets, headers, body, now=now)
 
-        Written out because ``standardwebhooks.Webhook.verify`` reads the real clock and raises
-        ``ValueError`` on garbage. Source: standard-webhooks/spec/standard-webhooks.md, ``v1`` only.
+    async def charge(self, order: ChargeOrder) -> ChargeReport:
+        """See :meth:`payments.protocol.PixCollector.charge`."""
+        answer = await self._client.call(
+            "POST",
+            "/v1/charges",
+            json={
+                "key": order.key,
+                "amount_centavos": str(order.amount_centavos),
+                "expires_seconds": order.expires_seconds,
+                "payer_name": order.payer_name,
+                "payer_tax_id": order.payer_tax_id,
+                "description": order.description,
+            },
+        )
+        if answer.is_success:
+            return answer.read(ChargeAnswer).report(order.key)
+        if answer.told == MALFORMED:
+            earlier = await self.find_charge(order.key)
+            if earlier.state is not ChargeState.NOT_FOUND:
+                return earlier
+        raise _no("charge", order.key, answer)
+
+    async def find_charge(self, key: str) -> ChargeReport:
+        """See :meth:`payments.protocol.PixCollector.find_charge`."""
+        answer = await self._client.call("GET", f"/v1/charges/{segment(key)}")
+        if answer.told == (404, "charge_not_found"):
+            return ChargeReport(ChargeState.NOT_FOUND)
+        return answer.read(ChargeAnswer).report(key)
+
+    async def refund(self, order: RefundOrder) -> RefundReport:
+        """See :meth:`payments.protocol.PixCollector.refund`.
+
+        :raises ProviderBalanceTooLow: it did not happen; send the same key again after a top-up.
+        :raises OperationKeyReused: the provider knows this key with another content.
         """
-        given = {name.lower(): value for name, value in headers.items()}
-        event_id, sent_at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
-        if not (event_id and sent_at.isascii() and sent_at.isdigit() and len(sent_at) <= TIMESTAMP_DIGITS_MOST):
-            raise WebhookRejected("webhook-id or webhook-timestamp is missing or malformed")
-        signed = f"{event_id}.{sent_at}.".encode(errors="replace") + body
-        if not self._is_signed(signed, given.get("webhook-signature", "")):
-            raise WebhookRejected("no signature of the webhook is ours")
-        if abs(now.timestamp() - int(sent_at)) > WEBHOOK_AGE_SECONDS_MOST:
-            raise WebhookRejected("the webhook is older or newer than five minutes")
-        try:
-            event = _Event.model_validate_json(body)
-        except ValidationError:
-            raise WebhookRejected("the webhook's body is not an event") from None
-        return [PayoutEvent(event_id, event.data.key, EVENTS[event.type])] if event.type in EVENTS else []
+        answer = await self._client.call(
+            "POST",
+            "/v1/refunds",
+            json={
+                "key": order.key,
+                "end_to_end_id": order.end_to_end_id,
+                "amount_centavos": str(order.amount_centavos),
+            },
+        )
+        if answer.is_success:
+            return answer.read(RefundAnswer).report(order)
+        if answer.told == MALFORMED:
+            earlier = await self.find_refund(order)
+            if earlier.state is not RefundState.NOT_FOUND:
+                return earlier
+        raise _no("refund", order.key, answer)
 
-    async def _earlier_than_malformed(self, key: str) -> PayoutReport:
-        """A request found malformed says nothing of an earlier, well-formed one with its key: ask.
+    async def find_refund(self, order: RefundOrder) -> RefundReport:
+        """See :meth:`payments.protocol.PixCollector.find_refund`.
 
-        :raises PayoutRefused: there was none.
+        :raises OperationKeyReused: the provider knows this key with another content.
         """
-        earlier = await self.find_payout(key)
-        if earlier.state is PayoutState.NOT_FOUND:
-            raise PayoutRefused("the provider found the payout malformed", reason="invalid_request")
-        return earlier
+        answer = await self._client.call("GET", f"/v1/refunds/{segment(order.key)}")
+        if answer.told == (404, "refund_not_found"):
+            return RefundReport(RefundState.NOT_FOUND)
+        return answer.read(RefundAnswer).report(order)
 
-    def _is_signed(self, signed: bytes, signatures: str) -> bool:
-        ours = [_signature(secret, signed) for secret in self._secrets]
-        theirs = [text.encode(errors="replace") for text in signatures.split(" ")]
-        return any(hmac.compare_digest(one, other) for one in ours for other in theirs)
+    async def find_dispute(self, dispute_id: str) -> DisputeReport:
+        """See :meth:`payments.protocol.PixDisputes.find_dispute`."""
+        answer = await self._client.call("GET", f"/v1/disputes/{segment(dispute_id)}")
+        return answer.read(DisputeAnswer).report(dispute_id)
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Mapping[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """One attempt.
-
-        :raises PayoutUnknown: no whole answer within the time.
-        """
-        try:
-            # httpx's own timeouts bound each read; an answer that drips would pass them for ever.
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._client.request(method, path, json=json, params=params)
-        except (TimeoutError, httpx.HTTPError) as error:
-            raise PayoutUnknown(f"the provider did not answer: {type(error).__name__}") from None
+    async def defend(self, dispute_id: str, statement: str) -> None:
+        """See :meth:`payments.protocol.PixDisputes.defend`."""
+        path = f"/v1/disputes/{segment(dispute_id)}/defense"
+        answer = await self._client.call("POST", path, json={"statement": statement})
+        if answer.told in {(422, "dispute_closed"), MALFORMED}:
+            raise PayoutRefused("the provider took no statement", reason=answer.told[1])
+        answer.read(DisputeAnswer).report(dispute_id)
 
 
-Answer = TypeVar("Answer", bound=BaseModel)
-
-
-def _report(answer: httpx.Response, key: str) -> PayoutReport:
-    payout = _read(_Payout, answer)
-    if payout.key != key:
-        raise PayoutUnknown("the provider answered about another payout")
-    return PayoutReport(
-        state=STATES[payout.state],
-        amount_centavos=payout.amount_centavos,
-        provider_id=payout.id,
-        end_to_end_id=payout.end_to_end_id,
-        reason=payout.reason,
-    )
-
-
-def _read(model: type[Answer], answer: httpx.Response) -> Answer:
-    if not answer.is_success:
-        raise _unknown(answer)
-    try:
-        return model.model_validate_json(answer.content)
-    except ValidationError:
-        raise PayoutUnknown("the provider's answer is not readable") from None
-
-
-def _problem(answer: httpx.Response) -> _Problem:
-    try:
-        return _Problem.model_validate_json(answer.content)
-    except ValidationError:
-        return _Problem()
-
-
-def _unknown(answer: httpx.Response) -> PayoutUnknown:
-    return PayoutUnknown(f"the provider answered {answer.status_code}")
-
-
-def _signature(secret: bytes, signed: bytes) -> bytes:
-    return b"v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256))
-
-
-def _secret(text: str) -> bytes:
-    secret = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    if len(secret) < SECRET_BYTES_MIN:
-        raise ValueError(f"a webhook secret has at least {SECRET_BYTES_MIN} bytes")
-    return secret
+def _no(noun: str, key: str, answer: Answer) -> PayoutRefused | PayoutUnknown | OperationKeyReused:
+    """The error for an answer that is not 2xx; the bank's own words alone are a no."""
+    match answer.told:
+        case 422, code if code == f"{noun}_refused":
+            return PayoutRefused(f"the provider refused the {noun}", reason=answer.reason)
+        case 422, "invalid_request":
+            return PayoutRefused(f"the provider found the {noun} malformed", reason="invalid_request")
+        case 409, "insufficient_provider_balance":
+            return ProviderBalanceTooLow(f"top up our account at the provider; the {noun} will be sent again")
+        case 409, "limit_reached":
+            return ProviderLimitReached(f"the provider's limit for now is reached; the {noun} will be sent again")
+        case 409, "key_reused":
+            return OperationKeyReused(f"the provider knows {noun} {key} with another content")
+    return answer.unknown()

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, Self
 
 import httpx
@@ -91,15 +92,84 @@ class SandboxProcess:
     def payout(self, key: str) -> Any:
         return self._get(f"/v1/payouts/{key}")
 
+    def charges(self) -> Any:
+        """All charges ever recorded, oldest first, each with its receipts."""
+        return self._get("/v1/charges?limit=100000")["charges"]
+
+    def charge(self, key: str) -> Any:
+        return self._get(f"/v1/charges/{key}")
+
+    def refunds(self) -> Any:
+        """All refunds ever recorded, refused ones too, oldest first."""
+        return self._get("/v1/refunds?limit=100000")["refunds"]
+
+    def refund(self, key: str) -> Any:
+        return self._get(f"/v1/refunds/{key}")
+
+    def find_dispute(self, dispute_id: str) -> Any:
+        return self._get(f"/v1/disputes/{dispute_id}")
+
     def balance_centavos(self) -> int:
         return int(self._get("/v1/balance")["balance_centavos"])
+
+    def available_centavos(self) -> int:
+        """The balance without what payouts, refunds, blocks and disputes hold."""
+        return int(self._get("/v1/balance")["available_centavos"])
 
     def statement(self, day: date) -> Any:
         return self._get(f"/v1/statement?day={day}")["lines"]
 
-    def set_moods(self, *moods: Mood, count: int = 1) -> None:
-        """For the next ``count`` new payouts, whoever sends them."""
-        body = {"moods": [mood.value for mood in moods], "count": count}
+    def lines(self, day: date, *kinds: str) -> Any:
+        """The statement's lines of these kinds; of every kind, if none is named."""
+        return [line for line in self.statement(day) if not kinds or line["kind"] in kinds]
+
+    def pay(
+        self,
+        key: str,
+        *,
+        amount_centavos: int | None = None,
+        payer_tax_id: str | EllipsisType | None = ...,
+        payer_name: str | None = None,
+        moods: Iterable[Mood] = (),
+    ) -> Any:
+        """A payer pays this charge; the receipt.
+
+        :param amount_centavos: None: what the charge asks for.
+        :param payer_tax_id: left out: the named payer's; None: the bank does not say whose.
+        """
+        body: dict[str, Any] = {"payer_name": payer_name, "moods": [mood.value for mood in moods]}
+        if amount_centavos is not None:
+            body["amount_centavos"] = str(amount_centavos)
+        if payer_tax_id is not ...:
+            body["payer_tax_id"] = payer_tax_id
+        return self._post(f"/sandbox/charges/{key}/pay", body)
+
+    def remove(self, key: str) -> Any:
+        """The bank takes this unpaid charge away."""
+        return self._post(f"/sandbox/charges/{key}/remove", {})
+
+    def release(self, end_to_end_id: str) -> Any:
+        """The precautionary block of this receipt ends; the receipt."""
+        return self._post(f"/sandbox/receipts/{end_to_end_id}/release", {})
+
+    def take_back(self, end_to_end_id: str, *, amount_centavos: int | None = None) -> Any:
+        """The bank returns this receipt, or a part of it, to its payer; the receipt."""
+        return self._post(f"/sandbox/receipts/{end_to_end_id}/take-back", _amount(amount_centavos))
+
+    def dispute(
+        self, end_to_end_id: str, *, amount_centavos: int | None = None, answer_seconds: float | None = None
+    ) -> Any:
+        """The payer's bank disputes this receipt, or a part of it; the dispute."""
+        more = {} if answer_seconds is None else {"answer_seconds": answer_seconds}
+        return self._post(f"/sandbox/receipts/{end_to_end_id}/dispute", _amount(amount_centavos) | more)
+
+    def decide(self, dispute_id: str, outcome: str) -> Any:
+        """``won`` or ``lost``; the dispute."""
+        return self._post(f"/sandbox/disputes/{dispute_id}/decide", {"outcome": outcome})
+
+    def set_moods(self, *moods: Mood, count: int = 1, for_: str = "payouts") -> None:
+        """For the next ``count`` new payouts, charges, receipts or refunds, whoever sends them."""
+        body = {"moods": [mood.value for mood in moods], "count": count, "for": for_}
         self.request("PUT", "/sandbox/moods", json=body).raise_for_status()
 
     def clear_moods(self) -> None:
@@ -110,6 +180,7 @@ class SandboxProcess:
         self.request("POST", f"/sandbox/payouts/{key}/return").raise_for_status()
 
     def resend_webhooks(self, key: str) -> None:
+        """``key``: a payout's, a charge's (with its receipts), a refund's, or a dispute's id."""
         self.request("POST", f"/sandbox/webhooks/{key}/resend").raise_for_status()
 
     def provider(self, *, timeout_seconds: float = 5) -> SandboxProvider:
@@ -123,6 +194,9 @@ class SandboxProcess:
 
     def _get(self, path: str) -> Any:
         return self.request("GET", path).raise_for_status().json()
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self.request("POST", path, json=body).raise_for_status().json()
 
     def _is_up(self) -> bool:
         assert self._process is not None
@@ -149,6 +223,10 @@ def eventually(is_true: Callable[[], object], *, seconds: float = 10) -> bool:
             return True
         time.sleep(0.02)
     return bool(is_true())
+
+
+def _amount(centavos: int | None) -> dict[str, Any]:
+    return {} if centavos is None else {"amount_centavos": str(centavos)}
 
 
 def new_webhook_secret() -> str:

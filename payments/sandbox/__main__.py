@@ -7,7 +7,8 @@ from pathlib import Path
 
 import uvicorn
 
-from payments.sandbox.app import DroppableProtocol, Options, create_app
+from payments.sandbox.app import DroppableProtocol, create_app
+from payments.sandbox.door import Options
 
 SECRET_BYTES_MIN = 24
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from standardwebhooks import Webhook
 
-from payments.sandbox.books import Books, Letter
+from payments.sandbox.letters import Letter, Letters
 from payments.sandbox.moods import Mood
 
 LETTERS_AT_ONCE = 32
@@ -25,8 +25,8 @@ STALE = timedelta(hours=1)
 class Courier:
     """Carries letters out of the books. Holds nothing that a killed process would lose."""
 
-    def __init__(self, books: Books, *, url: str, secret: str) -> None:
-        self._books = books
+    def __init__(self, letters: Letters, *, url: str, secret: str) -> None:
+        self._letters = letters
         self._url = url
         self._webhook = Webhook(secret)
         self._out: set[str] = set()
@@ -38,7 +38,7 @@ class Courier:
             asyncio.TaskGroup() as tasks,
         ):
             while True:
-                for letter in self._books.letters_due(time.time(), LETTERS_AT_ONCE):
+                for letter in self._letters.due(time.time(), LETTERS_AT_ONCE):
                     if letter.id not in self._out:
                         self._out.add(letter.id)
                         tasks.create_task(self._deliver(client, letter))
@@ -51,7 +51,7 @@ class Courier:
             self._retry(letter)
         else:
             if answer.is_success or letter.fault:
-                self._books.letter_answered(letter, was_last=letter.copies == 1 or letter.fault is not None)
+                self._letters.answered(letter, was_last=letter.copies == 1 or letter.fault is not None)
             else:
                 self._retry(letter)
         finally:
@@ -59,7 +59,7 @@ class Courier:
 
     def _retry(self, letter: Letter) -> None:
         delay = min(RETRY_MOST_SECONDS, RETRY_FIRST_SECONDS * 2 ** min(letter.attempts, 16))
-        self._books.letter_failed(letter, retry_at=time.time() + delay)
+        self._letters.failed(letter, retry_at=time.time() + delay)
 
     def _headers(self, letter: Letter) -> dict[str, str]:
         sent_at = datetime.now(UTC) - (STALE if letter.fault == Mood.WEBHOOK_STALE else timedelta())

@@ -18,8 +18,13 @@ class Received:
         return str(json.loads(self.body)["type"])
 
     @property
+    def data(self) -> Any:
+        return json.loads(self.body)["data"]
+
+    @property
     def key(self) -> str:
-        return str(json.loads(self.body)["data"]["key"])
+        """The payout's, charge's or refund's; of a dispute, its id."""
+        return str(self.data.get("key") or self.data["id"])
 
     @property
     def id(self) -> str:
@@ -60,7 +65,7 @@ class Receiver:
         self._server.server_close()
 
     def about(self, key: str) -> list[Received]:
-        """Everything received about one payout, in order."""
+        """Everything received about one payout, charge, refund or dispute, in order."""
         return [each for each in self.received if each.key == key]
 
     def types(self, key: str) -> list[str]:
