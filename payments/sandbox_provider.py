@@ -183,6 +183,10 @@ class SandboxProvider:
             raise WebhookRejected("no signature of the webhook is ours")
         if abs(now.timestamp() - int(sent_at)) > WEBHOOK_AGE_SECONDS_MOST:
             raise WebhookRejected("the webhook is older or newer than five minutes")
+        return self.read_webhook(body, event_id=event_id)
+
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        """See :meth:`payments.protocol.PixProvider.read_webhook`."""
         try:
             event = _Event.model_validate_json(body)
         except ValidationError:

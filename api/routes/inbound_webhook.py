@@ -1,7 +1,5 @@
 """What providers tell us: verified, stored, and only then answered. A webhook is a hint to look, never a fact."""
 
-import hashlib
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,19 +9,17 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Deps, Post, Services
+from api.inbound_webhook import bells, claim, plain
 from api.problems import problems
 from models.errors import NotFound, PayloadTooLarge, WebhookRejected
 from models.inbound_webhook import writes
-from models.instant_trade.writes import return_message
-from models.outbox import look, put
-from models.payout import queries as payouts
-from payments.protocol import ChargeEvent, PayoutEvent, PayoutState, WebhookEvent
+from models.outbox import put
+from payments.protocol import WebhookEvent
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 QUERY = "x-liquida-query"
 """Some providers prove themselves in the address; the route's own word for it, which no header can replace."""
-_PLAIN = re.compile(r"[!-~]{1,100}")
 
 
 class Received(BaseModel):
@@ -58,7 +54,7 @@ async def receive(
         for event in events:
             if await _keep(conn, services, provider, event, body):
                 new += 1
-                messages += await _tell(conn, provider, event)
+                messages += await put(conn, *await bells(conn, provider, event))
     answer = Received(events=len(events), new=new)
     return JSONResponse(answer.model_dump(), background=courier.soon(messages))
 
@@ -68,35 +64,8 @@ async def _keep(conn: AsyncConnection, services: Services, provider: str, event:
         conn,
         services.box,
         provider=provider,
-        event_id=_plain(event.event_id),
-        key=_plain(event.key or ""),
-        state=_claim(event),
+        event_id=plain(event.event_id),
+        key=plain(event.key or ""),
+        state=claim(event),
         body=body,
     )
-
-
-async def _tell(conn: AsyncConnection, provider: str, event: WebhookEvent) -> list[int]:
-    """Ring the bell of the payout's workflow; a payout that came back after its end starts one of its own.
-
-    Nobody waits for charges or refunds yet: they are kept.
-    """
-    if not isinstance(event, PayoutEvent):
-        return []
-    payout = await payouts.payout(conn, _plain(event.key))
-    if payout is None or payout.provider != provider:
-        return []
-    messages = [look(f"payout/{payout.key}")]
-    if event.state is PayoutState.RETURNED:
-        messages.append(return_message(payout.trade_id))
-    return await put(conn, *messages)
-
-
-def _claim(event: WebhookEvent) -> str:
-    if isinstance(event, PayoutEvent):
-        return event.state
-    return "charge" if isinstance(event, ChargeEvent) else "refund"
-
-
-def _plain(text: str) -> str:
-    """Providers' names as they are, or their hash where they are no names that a column takes."""
-    return text if _PLAIN.fullmatch(text) else f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
