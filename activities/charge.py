@@ -1,14 +1,14 @@
 """PIX charges at a provider: made once, then looked at until nothing more is to be expected of them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
 from models.charge import queries, writes
 from models.charge.states import ChargeStatus
-from models.charge.types import Charge, ChargeProgress, ChargeQuestion
+from models.charge.types import Charge, ChargeProgress
 from models.document import queries as documents
 from models.errors import DocumentMissing, PayoutRefused, PayoutUnknown
 from models.instant_trade.writes import workflow_id
@@ -31,12 +31,12 @@ class ChargeActivities:
         self._collectors = collectors
 
     @activity.defn(name="charge.look")
-    async def look(self, question: ChargeQuestion) -> ChargeProgress:
+    async def look(self, key: str) -> ChargeProgress:
         """Make the charge if the provider has not confirmed it yet; else ask what was paid on it, and settle that.
 
         Making is by our key and moves no reais, so it is simply repeated until it is answered.
         """
-        charge = await self._prepare(question.key)
+        charge = await self._prepare(key)
         if charge.status is ChargeStatus.REFUSED:
             return ChargeProgress(charge.status, is_over=True)
         asked_at = datetime.now(UTC)
@@ -46,7 +46,7 @@ class ChargeActivities:
             return await self._refuse(charge, refusal.reason)
         except PayoutUnknown as unknown:
             return _waiting(charge, f"{charge.provider}: {unknown.type}")
-        return await self._learn(charge, report, asked_at, question)
+        return await self._learn(charge, report, asked_at)
 
     async def _prepare(self, key: str) -> Charge:
         """The charge, about to be sent if it was not: with the same window each time, or its content would differ."""
@@ -91,9 +91,7 @@ class ChargeActivities:
                 await _tell_trade(conn, locked)
         return ChargeProgress(locked.status, is_over=locked.status is ChargeStatus.REFUSED)
 
-    async def _learn(
-        self, charge: Charge, report: ChargeReport, asked_at: datetime, question: ChargeQuestion
-    ) -> ChargeProgress:
+    async def _learn(self, charge: Charge, report: ChargeReport, asked_at: datetime) -> ChargeProgress:
         """Write down what the provider shows, and decide on every receipt, in one transaction."""
         if report.state is ChargeState.NOT_FOUND:
             return _waiting(charge, f"{charge.provider} does not know it")
@@ -111,7 +109,7 @@ class ChargeActivities:
             locked = await writes.mark_asked(conn, locked, asked_at)
             if any(news) or _is_final(locked, before):
                 await _tell_trade(conn, locked)
-        return _progress(locked, found, question)
+        return _progress(locked, found)
 
     async def _seen(self, conn: AsyncConnection, charge: Charge, shown: Shown) -> Seen:
         """The payer's tax id is compared here and goes no further."""
@@ -164,16 +162,14 @@ def _is_final(charge: Charge, asked_before: datetime | None) -> bool:
     return late and (asked_before is None or asked_before < charge.accepts_until)
 
 
-def _progress(charge: Charge, found: list[Receipt], question: ChargeQuestion) -> ChargeProgress:
-    until = charge.accepts_until + timedelta(seconds=question.watch_seconds)
+def _progress(charge: Charge, found: list[Receipt]) -> ChargeProgress:
     is_open = any(receipt.status in settle.OPEN for receipt in found)
-    if charge.asked_at is not None and charge.asked_at >= until and not is_open:
+    if charge.asked_at is not None and charge.asked_at >= charge.watched_until and not is_open:
         return ChargeProgress(charge.status, is_over=True)
-    return _waiting(charge, "the bank's block to end" if is_open else "a payment", until)
+    return _waiting(charge, "the bank's block to end" if is_open else "a payment")
 
 
-def _waiting(charge: Charge, what: str, until: datetime | None = None) -> ChargeProgress:
+def _waiting(charge: Charge, what: str) -> ChargeProgress:
     now = datetime.now(UTC)
-    moments = [charge.accepts_until, *([until] if until else [])]
-    ahead = [(moment - now).total_seconds() for moment in moments if moment > now]
+    ahead = [(end - now).total_seconds() for end in (charge.accepts_until, charge.watched_until) if end > now]
     return ChargeProgress(charge.status, is_over=False, waits_for=what, seconds_to_next=min(ahead, default=None))

@@ -3,13 +3,17 @@
 import time
 from typing import cast
 
+import structlog
 from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
 from api.problems import failed, problem
 from models.errors import PayloadTooLarge
+
+log = structlog.get_logger()
 
 BODY_BYTES_MOST = 64 * 1024
 
@@ -66,6 +70,9 @@ class Watch:
         began = time.perf_counter()
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            # Whoever hung up amid the body hears no answer; it is no fault of ours, and nothing was done.
+            log.info("request.abandoned")
         except Exception as error:  # noqa: BLE001 the last catch of all
             answer = failed(Request(scope), error)
             if not status:

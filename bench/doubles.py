@@ -82,4 +82,7 @@ class InstantBank:
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         return []
 
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        return []
+
     async def close(self) -> None: ...

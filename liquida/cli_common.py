@@ -3,11 +3,21 @@
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
+import typer
 import uvloop
 
 from liquida.settings import Settings
+
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", *(f"%Y-%m-%dT%H:%M:%S{rest}" for rest in ("", "%z", ".%f", ".%f%z"))],
+        help="UTC if it says nothing.",
+    ),
+]
 
 
 def read_settings(*, adopted: bool = True) -> Settings:

@@ -1,14 +1,13 @@
 """``liquida ledger ...``: reading and proving the books."""
 
 import json
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from liquida.cli_common import finish, leave, read_settings
+from liquida.cli_common import At, finish, leave, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="The ledger: prove it, read it, export it.")
 
@@ -16,15 +15,6 @@ app = typer.Typer(no_args_is_help=True, help="The ledger: prove it, read it, exp
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
-
-
-At = Annotated[
-    datetime | None,
-    typer.Option(
-        formats=["%Y-%m-%d", *(f"%Y-%m-%dT%H:%M:%S{rest}" for rest in ("", "%z", ".%f", ".%f%z"))],
-        help="UTC if it says nothing.",
-    ),
-]
 
 
 @app.command()

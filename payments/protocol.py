@@ -276,6 +276,14 @@ class PixProvider(Protocol):
         """
         ...
 
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        """The events of a body that was verified when it came.
+
+        :param event_id: for providers that name the event outside its body.
+        :raises models.errors.WebhookRejected: malformed.
+        """
+        ...
+
     async def close(self) -> None:
         """Close its connections; the provider is not used after."""
         ...

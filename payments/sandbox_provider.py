@@ -37,7 +37,7 @@ from payments.sandbox_client.answers import (
     Statement,
 )
 from payments.sandbox_client.client import Answer, SandboxClient, segment
-from payments.sandbox_client.webhook import secret_bytes, verified_events
+from payments.sandbox_client.webhook import read_events, secret_bytes, verified_id
 
 MALFORMED = (422, "invalid_request")
 
@@ -115,7 +115,12 @@ class SandboxProvider:
 
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         """See :meth:`payments.protocol.PixProvider.verify_webhook`."""
-        return verified_events(self._secrets, headers, body, now=now)
+        event_id = verified_id(self._secrets, headers, body, now=now)
+        return self.read_webhook(body, event_id=event_id)
+
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        """See :meth:`payments.protocol.PixProvider.read_webhook`."""
+        return read_events(body, event_id=event_id)
 
     async def charge(self, order: ChargeOrder) -> ChargeReport:
         """See :meth:`payments.protocol.PixCollector.charge`."""

@@ -9,7 +9,7 @@ from temporalio import workflow
 
 from activities.charge import ChargeActivities as Charge
 from models.charge.states import ChargeStatus
-from models.charge.types import ChargeInput, ChargeProgress, ChargeQuestion
+from models.charge.types import ChargeInput, ChargeProgress
 from workflows.options import PAY
 from workflows.waiting import Bell, Patience
 
@@ -21,10 +21,9 @@ class ChargeWorkflow:
 
     @workflow.run
     async def run(self, order: ChargeInput) -> ChargeStatus:
-        question = ChargeQuestion(order.key, order.waits.charge_watch_seconds)
         patience = Patience(order.waits.charge_poll_first_seconds, order.waits.charge_poll_most_seconds)
         while True:
-            progress: ChargeProgress = await workflow.execute_activity_method(Charge.look, question, **PAY)
+            progress: ChargeProgress = await workflow.execute_activity_method(Charge.look, order.key, **PAY)
             if progress.is_over:
                 return progress.status
             workflow.set_current_details(f"{progress.status}; waits for {progress.waits_for}")

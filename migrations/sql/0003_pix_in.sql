@@ -13,9 +13,9 @@ CREATE TRIGGER pix_refunds_follow_the_table BEFORE UPDATE OF status ON pix_refun
 CREATE TRIGGER charges_keep_their_order BEFORE UPDATE ON charges
     FOR EACH ROW WHEN (
         (OLD.key, OLD.user_id, OLD.trade_id, OLD.provider, OLD.amount_centavos, OLD.expires_at, OLD.accepts_until,
-         coalesce(OLD.window_seconds, NEW.window_seconds)) IS DISTINCT FROM
+         OLD.watched_until, coalesce(OLD.window_seconds, NEW.window_seconds)) IS DISTINCT FROM
         (NEW.key, NEW.user_id, NEW.trade_id, NEW.provider, NEW.amount_centavos, NEW.expires_at, NEW.accepts_until,
-         NEW.window_seconds)
+         NEW.watched_until, NEW.window_seconds)
     ) EXECUTE FUNCTION refuse_other_order()
 -- ;;
 CREATE TRIGGER pix_receipts_keep_their_facts BEFORE UPDATE ON pix_receipts

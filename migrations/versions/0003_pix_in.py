@@ -127,6 +127,7 @@ def _charges() -> None:
         sa.Column("amount_centavos", sa.BigInteger(), nullable=False),
         _time("expires_at"),
         _time("accepts_until"),
+        _time("watched_until"),
         sa.Column("window_seconds", sa.Integer(), comment="as sent to the provider, the same each time"),
         sa.Column("status", sa.String(16), server_default="created", nullable=False),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
@@ -137,7 +138,9 @@ def _charges() -> None:
         _time("created_at"),
         _time("updated_at"),
         sa.CheckConstraint("amount_centavos > 0", name=op.f("charges_amount_is_positive")),
-        sa.CheckConstraint("accepts_until >= expires_at", name=op.f("charges_leniency_is_not_negative")),
+        sa.CheckConstraint(
+            "expires_at <= accepts_until AND accepts_until <= watched_until", name=op.f("charges_times_follow")
+        ),
         sa.CheckConstraint(
             "(status = 'active') = (br_code IS NOT NULL)", name=op.f("charges_active_ones_can_be_paid")
         ),

@@ -20,6 +20,7 @@ charges = Table(
     Column("amount_centavos", BigInteger, nullable=False),
     timestamp("expires_at"),
     timestamp("accepts_until"),
+    timestamp("watched_until"),
     Column("window_seconds", Integer, comment="as sent to the provider, the same each time"),
     Column("status", String(16), nullable=False, server_default="created"),
     Column("version", Integer, nullable=False, server_default="1"),
@@ -30,7 +31,7 @@ charges = Table(
     timestamp("created_at"),
     timestamp("updated_at"),
     CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
-    CheckConstraint("accepts_until >= expires_at", name="leniency_is_not_negative"),
+    CheckConstraint("expires_at <= accepts_until AND accepts_until <= watched_until", name="times_follow"),
     CheckConstraint("(status = 'active') = (br_code IS NOT NULL)", name="active_ones_can_be_paid"),
     Index("ix_charges_user", "user_id", "created_at", "key"),
 )

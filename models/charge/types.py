@@ -14,7 +14,8 @@ class Charge:
     """A charge's row. ``trade_id`` None: the reais go to the user's balance.
 
     ``expires_at`` is what the payer sees; a payment stamped until ``accepts_until`` still counts, because two clocks
-    never agree. ``asked_at``: when the provider was last asked about it and answered.
+    never agree. Its own workflow looks at it until ``watched_until``. ``asked_at``: when the provider was last asked
+    about it and answered.
     """
 
     key: str
@@ -24,6 +25,7 @@ class Charge:
     amount_centavos: Units
     expires_at: datetime
     accepts_until: datetime
+    watched_until: datetime
     status: ChargeStatus
     version: int
     window_seconds: int | None = None
@@ -32,14 +34,6 @@ class Charge:
     reason: str | None = None
     asked_at: datetime | None = None
     created_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeQuestion:
-    """``watch_seconds``: how long after ``accepts_until`` a charge is still looked at without being told to."""
-
-    key: str
-    watch_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,11 @@ async def order(
     now: datetime,
     window_seconds: float,
     leniency_seconds: float,
+    watch_seconds: float,
 ) -> list[int]:
     """Write the order under the key that the provider will know it by, and start its workflow; outbox rows."""
     expires_at = now + timedelta(seconds=window_seconds)
+    accepts_until = expires_at + timedelta(seconds=leniency_seconds)
     await conn.execute(
         insert(charges).values(
             key=key,
@@ -59,7 +61,8 @@ async def order(
             provider=provider,
             amount_centavos=amount_centavos,
             expires_at=expires_at,
-            accepts_until=expires_at + timedelta(seconds=leniency_seconds),
+            accepts_until=accepts_until,
+            watched_until=accepts_until + timedelta(seconds=watch_seconds),
         )
     )
     return await put(conn, start(key))

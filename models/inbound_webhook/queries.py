@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.inbound_webhook.tables import webhook_events
+from models.secret_box import SecretBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,56 @@ async def of_key(conn: AsyncConnection, provider: str, key: str) -> list[Deliver
         .order_by(c.id)
     )
     return [Delivery(*row) for row in (await conn.execute(statement)).all()]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which stored events: all that fit whatever is given. ``since`` and ``until`` are inclusive.
+
+    ``unmatched``: those that were about no payout of ours when they came.
+    """
+
+    provider: str | None = None
+    event_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    unmatched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One event as it was kept. ``key``: what its body claimed to be about."""
+
+    id: int
+    provider: str
+    event_id: str
+    key: str
+    received_at: datetime
+    body_sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"Stored(id={self.id})"
+
+    def body(self, box: SecretBox) -> bytes:
+        """:raises SealBroken: it does not open with this key."""
+        return box.open(self.body_sealed, place=f"webhook_events/{self.provider}/{self.event_id}").encode()
+
+
+async def stored(conn: AsyncConnection, choice: Choice, *, after_id: int, most: int) -> list[Stored]:
+    """In the order of arrival; the next page is after the last one's ``id``."""
+    c = webhook_events.c
+    statement = select(c.id, c.provider, c.event_id, c.claimed_key.label("key"), c.received_at, c.body_sealed).where(
+        c.id > after_id
+    )
+    if choice.provider is not None:
+        statement = statement.where(c.provider == choice.provider)
+    if choice.event_id is not None:
+        statement = statement.where(c.event_id == choice.event_id)
+    if choice.since is not None:
+        statement = statement.where(c.received_at >= choice.since)
+    if choice.until is not None:
+        statement = statement.where(c.received_at <= choice.until)
+    if choice.unmatched:
+        statement = statement.where(c.payout_key.is_(None))
+    rows = await conn.execute(statement.order_by(c.id).limit(most))
+    return [Stored(**row._mapping) for row in rows]

@@ -148,6 +148,10 @@ class EfiProvider:
         """
         return webhook.events(self._secrets, headers, body)
 
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        """See :meth:`payments.protocol.PixProvider.read_webhook`. Efí names no event: each is told by its words."""
+        return webhook.read(body)
+
     async def charge(self, order: ChargeOrder) -> ChargeReport:
         """See :meth:`payments.protocol.PixCollector.charge`."""
         path = f"/v2/cob/{_part(order.key)}"

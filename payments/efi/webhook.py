@@ -54,15 +54,23 @@ def check_secret(secret: str) -> str:
 
 
 def events(secrets: Collection[str], headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
-    """Check the secret, then read the events; those of kinds that we do not use are left out.
-
-    A PIX that is not readable does not hold up the others of its POST: polling finds it. A POST of which nothing
-    is readable is refused, so that Efí's list of failed webhooks shows that its shape has changed.
+    """Check the secret, then read the events.
 
     :raises WebhookRejected: no secret of ours, or not a webhook of Efí.
     """
     if not _knows_a_secret(secrets, headers):
         raise WebhookRejected("the webhook's URL does not carry our secret")
+    return read(body)
+
+
+def read(body: bytes) -> list[WebhookEvent]:
+    """The events of a body; those of kinds that we do not use are left out.
+
+    A PIX that is not readable does not hold up the others of its POST: polling finds it. A POST of which nothing
+    is readable is refused, so that Efí's list of failed webhooks shows that its shape has changed.
+
+    :raises WebhookRejected: not a webhook of Efí.
+    """
     try:
         items = _Body.model_validate_json(body).pix
     except ValidationError:

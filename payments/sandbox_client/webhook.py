@@ -56,10 +56,11 @@ def secret_bytes(text: str) -> bytes:
     return secret
 
 
-def verified_events(
-    secrets: Collection[bytes], headers: Mapping[str, str], body: bytes, *, now: datetime
-) -> list[WebhookEvent]:
-    """See :meth:`payments.protocol.PixProvider.verify_webhook`."""
+def verified_id(secrets: Collection[bytes], headers: Mapping[str, str], body: bytes, *, now: datetime) -> str:
+    """The event's id, once signature and time are found right.
+
+    :raises WebhookRejected: forged, stale or malformed.
+    """
     given = {name.lower(): value for name, value in headers.items()}
     event_id, sent_at = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
     if not (event_id and sent_at.isascii() and sent_at.isdigit() and len(sent_at) <= TIMESTAMP_DIGITS_MOST):
@@ -69,6 +70,11 @@ def verified_events(
         raise WebhookRejected("no signature of the webhook is ours")
     if abs(now.timestamp() - int(sent_at)) > AGE_SECONDS_MOST:
         raise WebhookRejected("the webhook is older or newer than five minutes")
+    return event_id
+
+
+def read_events(body: bytes, *, event_id: str) -> list[WebhookEvent]:
+    """:raises WebhookRejected: the body is no event."""
     try:
         return _events(event_id, body)
     except ValidationError:

@@ -20,7 +20,7 @@ from payments.woovi.answers import Accounts, PublicKeys
 from payments.woovi.charges import Charges
 from payments.woovi.client import PRODUCTION_URL, WooviClient
 from payments.woovi.payouts import Payouts
-from payments.woovi.webhooks import PUBLISHED_KEY, Verifier
+from payments.woovi.webhooks import PUBLISHED_KEY, Verifier, events
 
 KEYS_AGE_SECONDS_MOST = 60 * 60
 
@@ -84,6 +84,10 @@ class WooviProvider:
     def verify_webhook(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> list[WebhookEvent]:
         """See :meth:`payments.protocol.PixProvider.verify_webhook`. Woovi signs no time, so ``now`` plays no part."""
         return self._verifier.read(headers, body)
+
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        """See :meth:`payments.protocol.PixProvider.read_webhook`. Woovi names no event: each is told by its words."""
+        return events(body)
 
     async def refresh_keys(self) -> bool:
         """Fetch the keys that sign webhooks, at most once an hour; whether they were fetched.

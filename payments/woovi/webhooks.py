@@ -79,10 +79,7 @@ class Verifier:
             raise WebhookRejected("no signature of the webhook is the provider's")
         if not self._is_for_us(body, given):
             raise WebhookRejected("the webhook was not sent to this endpoint")
-        event = parse_json(body)
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-            raise WebhookRejected("the webhook's body is not an event")
-        return _events(event, body)
+        return events(body)
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
         try:
@@ -102,11 +99,16 @@ class Verifier:
         return any(matches)
 
 
-def _events(event: dict[str, object], body: bytes) -> list[WebhookEvent]:
+def events(body: bytes) -> list[WebhookEvent]:
     """Names come with ``OPENPIX:``, with ``woovi:`` or with neither.
 
     An event that names nothing of ours, as Woovi's test of a new endpoint, is left out.
+
+    :raises WebhookRejected: not an event.
     """
+    event = parse_json(body)
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise WebhookRejected("the webhook's body is not an event")
     name = str(event["event"]).rpartition(":")[2].upper()
     if name in PAYOUT_EVENTS:
         key = _text(event, "payment", "correlationID")

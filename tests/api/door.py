@@ -1,5 +1,6 @@
 """The API over a real database, reached through HTTP's own door; Temporal only where a test brings it."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 import httpx
+import uvicorn
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -32,6 +34,7 @@ from models.user import writes as users
 from models.user.types import Role
 from models.wallet import allocate
 from payments.sandbox_provider import SandboxProvider
+from tests.parts import free_port
 from tests.people import fresh_cpf
 
 API = "/api/v1"
@@ -220,6 +223,21 @@ async def services(engine: AsyncEngine) -> Services:
         temporal_ui_url="http://127.0.0.1:8233",
         namespace="liquida",
     )
+
+
+@asynccontextmanager
+async def serving(door: Door) -> AsyncIterator[str]:
+    """The same API on a port of its own, by the server that production runs; its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(door.app, port=port, log_config=None, lifespan="off"))
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await running
 
 
 def now() -> datetime:

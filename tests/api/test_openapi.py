@@ -4,12 +4,11 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -19,8 +18,7 @@ from liquida.stack.temporal import Temporal
 from liquida.wiring import QueueParts
 from liquida.worker import worker_for
 from models.user.types import Role
-from tests.api.door import Door, Person
-from tests.parts import free_port
+from tests.api.door import Door, Person, serving
 from workflows.options import SETTLEMENT
 
 SECONDS_MOST = 100
@@ -29,20 +27,6 @@ LEFT_OUT = {
     # A schema cannot say that a CPF has check digits, or that one of two amounts is named.
     "positive_data_acceptance",
 }
-
-
-@asynccontextmanager
-async def serving(door: Door) -> AsyncIterator[str]:
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(door.app, port=port, log_config=None, lifespan="off"))
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await running
 
 
 @dataclass
