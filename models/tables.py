@@ -10,6 +10,7 @@ from models.instant_trade import tables as instant_trade
 from models.ledger import tables as ledger
 from models.network import tables as network
 from models.payout import tables as payout
+from models.provider_health import tables as provider_health
 from models.quote import tables as quote
 from models.transfer import tables as transfer
 from models.user import tables as user
@@ -27,6 +28,7 @@ __all__ = [
     "network",
     "outbox",
     "payout",
+    "provider_health",
     "quote",
     "transfer",
     "transitions",

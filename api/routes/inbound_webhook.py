@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -17,12 +18,17 @@ from models.inbound_webhook import writes
 from models.instant_trade.writes import return_message
 from models.outbox import look, put
 from models.payout import queries as payouts
-from payments.protocol import ChargeEvent, PayoutEvent, PayoutState, WebhookEvent
+from models.payout.types import Payout
+from models.payout.writes import learn_provider_id
+from payments.protocol import ChargeEvent, PayoutEvent, PayoutState, RefundEvent, WebhookEvent
 
+log = structlog.get_logger()
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 QUERY = "x-liquida-query"
 """Some providers prove themselves in the address; the route's own word for it, which no header can replace."""
+ALIASES = {"payment": "brl_code"}
+"""Addresses that clients of older systems gave out."""
 _PLAIN = re.compile(r"[!-~]{1,100}")
 
 
@@ -47,7 +53,11 @@ async def receive(
     services: Deps,
     courier: Post,
 ) -> JSONResponse:
-    """Stored before it is answered; sent again, it changes nothing. Signed by the provider over its raw bytes."""
+    """Stored before it is answered; sent again, it changes nothing. Signed by the provider over its raw bytes.
+
+    What is about nothing of ours is stored and answered 200 as well. `payment` is another name of `brl_code`.
+    """
+    provider = ALIASES.get(provider, provider)
     if provider not in services.webhooks:
         raise NotFound("there is no such provider")
     body = await request.body()
@@ -80,15 +90,34 @@ async def _tell(conn: AsyncConnection, provider: str, event: WebhookEvent) -> li
 
     Nobody waits for charges or refunds yet: they are kept.
     """
+    if isinstance(event, RefundEvent):
+        return await _tell_returned(conn, provider, event)
     if not isinstance(event, PayoutEvent):
         return []
-    payout = await payouts.payout(conn, _plain(event.key))
+    payout = await payouts.payout(conn, _plain(event.key), lock=event.provider_id is not None)
     if payout is None or payout.provider != provider:
         return []
+    await _learn_name(conn, payout, event)
     messages = [look(f"payout/{payout.key}")]
     if event.state is PayoutState.RETURNED:
         messages.append(return_message(payout.trade_id))
     return await put(conn, *messages)
+
+
+async def _learn_name(conn: AsyncConnection, payout: Payout, event: PayoutEvent) -> None:
+    """Some providers can be asked by their own id alone, and their webhook may be the only one to tell it."""
+    if event.provider_id is None or not _PLAIN.fullmatch(event.provider_id):
+        return
+    if not await learn_provider_id(conn, payout, event.provider_id):
+        log.error("payout.named_twice", payout=payout.key, provider=payout.provider)
+
+
+async def _tell_returned(conn: AsyncConnection, provider: str, event: RefundEvent) -> list[int]:
+    """A payout that came back may be announced as a devolução of its PIX, without our key."""
+    if event.end_to_end_id is None:
+        return []
+    payout = await payouts.by_end_to_end_id(conn, provider, _plain(event.end_to_end_id))
+    return [] if payout is None else await put(conn, look(f"payout/{payout.key}"), return_message(payout.trade_id))
 
 
 def _claim(event: WebhookEvent) -> str:

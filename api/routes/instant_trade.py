@@ -92,7 +92,7 @@ async def create(
             quote,
             trade_id=trade_id,
             bank_data_id=body.bank_data_id,
-            terms=services.terms,
+            terms=await services.terms_now(conn),
             waits=services.waits,
             now=now,
         )

@@ -256,7 +256,7 @@ class TestRights:
         **dict.fromkeys(("ledger_snapshots", "transitions", "alembic_version"), READ),
         **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
         "instant_trade_history": APPEND,
-        **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts"), KEEP),
+        **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts", "provider_health"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts"), KEEP),
     }
 
