@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -181,14 +181,21 @@ def _built(settings: Settings, needs: Mapping[str, Sequence[str]]) -> dict[str, 
         if len(missing) == len(wanted) and name not in chosen:
             continue
         if missing:
-            listed = ", ".join(f"LIQUIDA_{setting.upper()}" for setting in missing)
-            raise InvalidInput(f"the PIX provider {name} needs {listed}")
+            raise InvalidInput(f"the PIX provider {name} needs {_spelled(missing)}")
         try:
             found[name] = BUILDERS[name](settings)
         except (OSError, ValueError) as error:
-            given = ", ".join(f"LIQUIDA_{setting.upper()}" for setting in wanted)
-            raise InvalidInput(f"the PIX provider {name}: {_fault(error)}; see {given}") from None
+            raise InvalidInput(f"the PIX provider {name}: {_fault(error)}; see {_spelled(wanted)}") from None
     return found
+
+
+def settings_of(provider: str) -> str:
+    """What a person corrects when a provider does not answer."""
+    return _spelled(dict.fromkeys([f"{provider}_url", *CREDENTIALS.get(provider, ())]))
+
+
+def _spelled(settings: Iterable[str]) -> str:
+    return ", ".join(f"LIQUIDA_{setting.upper()}" for setting in settings)
 
 
 def _fault(error: OSError | ValueError) -> str:
@@ -348,8 +355,9 @@ async def _check_none_is_left_behind(engine: AsyncEngine, by_name: Mapping[str, 
     async with engine.connect() as conn:
         missing = await payout_queries.unended_providers(conn) - set(by_name)
     for name in sorted(missing):
-        wanted = ", ".join(f"LIQUIDA_{setting.upper()}" for setting in CREDENTIALS.get(name, ()))
-        raise InvalidInput(f"payouts at {name} have not ended: it must stay configured until then ({wanted})")
+        raise InvalidInput(
+            f"payouts at {name} have not ended: it must stay configured until then ({settings_of(name)})"
+        )
 
 
 async def keep_pool(custody: CustodyActivities, size: int, *, every_seconds: float = 2) -> None:
