@@ -44,16 +44,25 @@ class PixActivities:
             payout = await queries.payout(conn, question.key, lock=True)
             if payout is None or payout.status in KNOWN:
                 return PayoutStatus.REJECTED if payout is None else payout.status
+            provider = self._provider(payout)
             first = payout.status is PayoutStatus.CREATED
             if first:
                 await writes.mark_submitting(conn, payout)
-        provider = self._providers[payout.provider]
         if first:
             return await self._learn(payout, await self._send(provider, payout, first=True))
         report = await _ask(provider, payout)
         if report.status is PayoutStatus.CREATED:
             return await self._send_again(provider, payout, question.resend_after_seconds)
         return await self._learn(payout, report)
+
+    def _provider(self, payout: Payout) -> PixProvider:
+        """The one it was ordered at, and no other, however long that is silent.
+
+        :raises PayoutUnknown: this worker is not configured for it.
+        """
+        if payout.provider not in self._providers:
+            raise PayoutUnknown(f"the payment provider {payout.provider} is not configured in this worker")
+        return self._providers[payout.provider]
 
     async def _send_again(self, provider: PixProvider, payout: Payout, resend_after_seconds: float) -> PayoutStatus:
         """The provider says it never heard of the key: the same order under the same key, after a silence."""
@@ -112,7 +121,7 @@ class PixActivities:
             payout = await queries.payout(conn, key)
         if payout is None or payout.status is not PayoutStatus.PAID:
             return PayoutStatus.UNKNOWN if payout is None else payout.status
-        report = await _ask(self._providers[payout.provider], payout)
+        report = await _ask(self._provider(payout), payout)
         if report.status is not PayoutStatus.RETURNED:
             return payout.status
         async with self._engine.begin() as conn:

@@ -1,13 +1,13 @@
 """What the API is given by ``liquida/wiring.py``, and how a route gets hold of it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 from pydantic import SecretStr, TypeAdapter
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio.client import Client
 
 from api.courier import Courier
@@ -17,6 +17,9 @@ from models.assets import Family
 from models.bank_data.types import NewKeyRule
 from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
+from models.provider_health import queries as provider_health
+from models.provider_health.rules import choose
+from models.provider_health.types import Failover
 from models.quote.types import Rates
 from models.secret_box import SecretBox
 from payments.protocol import WebhookEvent
@@ -40,6 +43,7 @@ class Services:
     ``temporal``: gives a connected client or raises an ``Unknown`` soon; see :class:`api.engine.LazyClient`.
     ``address_parsers``: text → the address in its one spelling, or ``InvalidAddress``.
     ``jwt_secret``: at least 32 bytes.
+    ``failover``: a second payment provider for new trades; None where there is only one.
     """
 
     engine: AsyncEngine
@@ -58,6 +62,14 @@ class Services:
     jwt_minutes: int
     temporal_ui_url: str
     namespace: str
+    failover: Failover | None = None
+
+    async def terms_now(self, conn: AsyncConnection) -> Terms:
+        """The terms of a trade that is accepted now: paid by the fallback while the main provider is down."""
+        if self.failover is None:
+            return self.terms
+        provider = choose(self.terms.provider, self.failover, await provider_health.all_known(conn))
+        return replace(self.terms, provider=provider)
 
     @property
     def defaults(self) -> Defaults:

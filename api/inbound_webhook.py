@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.charge import queries as charges
@@ -14,11 +15,14 @@ from models.charge.types import Charge
 from models.instant_trade.writes import return_message
 from models.outbox import Message, look
 from models.payout import queries as payouts
+from models.payout.types import Payout
+from models.payout.writes import learn_provider_id
 from models.pix_refund import queries as refunds
 from models.pix_refund import writes as refund_writes
 from models.receipt import queries as receipts
 from payments.protocol import ChargeEvent, DisputeEvent, PayoutEvent, PayoutState, RefundEvent, WebhookEvent
 
+log = structlog.get_logger()
 _PLAIN = re.compile(r"[!-~]{1,100}")
 
 
@@ -28,13 +32,22 @@ async def bells(conn: AsyncConnection, provider: str, event: WebhookEvent) -> li
 
 
 async def _of_payout(conn: AsyncConnection, provider: str, event: PayoutEvent) -> list[Message]:
-    payout = await payouts.payout(conn, plain(event.key))
+    payout = await payouts.payout(conn, plain(event.key), lock=event.provider_id is not None)
     if payout is None or payout.provider != provider:
         return []
+    await _learn_name(conn, payout, event)
     messages = [look(f"payout/{payout.key}")]
     if event.state is PayoutState.RETURNED:
         messages.append(return_message(payout.trade_id))
     return messages
+
+
+async def _learn_name(conn: AsyncConnection, payout: Payout, event: PayoutEvent) -> None:
+    """Some providers can be asked by their own id alone, and their webhook may be the only one to tell it."""
+    if event.provider_id is None or not _PLAIN.fullmatch(event.provider_id):
+        return
+    if not await learn_provider_id(conn, payout, event.provider_id):
+        log.error("payout.named_twice", payout=payout.key, provider=payout.provider)
 
 
 async def _of_charge(conn: AsyncConnection, provider: str, event: ChargeEvent) -> list[Message]:
@@ -43,7 +56,9 @@ async def _of_charge(conn: AsyncConnection, provider: str, event: ChargeEvent) -
 
 
 async def _of_refund(conn: AsyncConnection, provider: str, event: RefundEvent) -> list[Message]:
-    """Where the provider does not repeat our key, the PIX that goes back names what it belongs to."""
+    """Where the provider does not repeat our key, the PIX that goes back names what it belongs to: a receipt that we
+    send back, or a payout of ours that came back.
+    """
     refund = None if event.key is None else await refunds.refund(conn, plain(event.key))
     if refund is not None and refund.provider == provider:
         return [look(refund_writes.workflow_id(refund.key))]
@@ -58,9 +73,10 @@ async def _of_dispute(conn: AsyncConnection, provider: str, event: DisputeEvent)
     return await _of_end_to_end_id(conn, provider, plain(event.end_to_end_id), event.event_id)
 
 
-async def _of_end_to_end_id(
-    conn: AsyncConnection, provider: str, end_to_end_id: str, event_id: str
-) -> list[Message]:
+async def _of_end_to_end_id(conn: AsyncConnection, provider: str, end_to_end_id: str, event_id: str) -> list[Message]:
+    payout = await payouts.by_end_to_end_id(conn, provider, end_to_end_id)
+    if payout is not None:
+        return [look(f"payout/{payout.key}"), return_message(payout.trade_id)]
     receipt = await receipts.by_end_to_end_id(conn, provider, end_to_end_id)
     if receipt is None:
         return []

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from liquida import cli_ledger, cli_webhooks
 from liquida.cli_common import fail, finish, leave, read_settings
@@ -171,6 +172,8 @@ def main() -> None:
             name = "_".join(["LIQUIDA", *map(str, fault["loc"])]).upper()
             print(f"{name}: {fault['msg']}", file=sys.stderr)
         fail("settings are not usable; .env.example explains each")
+    except SettingsError as error:
+        fail(f"{error}; lists are JSON, and .env.example explains each")
     except typer._click.ClickException as error:  # noqa: SLF001 typer's own name for it
         error.show()
         leave(error.exit_code)

@@ -5,13 +5,14 @@ import base64
 import stat
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from shutil import disk_usage
 
 import httpx
+from cryptography import x509
 from pydantic import SecretStr
 from pydantic.dataclasses import dataclass
 from rich.console import Console
@@ -23,17 +24,20 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from temporalio.service import RPCError, RPCStatusCode
 
 from chains.keys.sealed_file import SealedFile
+from liquida import wiring
 from liquida.database import latest_revision, may_write_the_ledger, present_revision
+from liquida.provider_watch import look
 from liquida.settings import NetworkSettings, Settings
 from liquida.stack import evm_node, ports, postgres, temporal
 from liquida.stack.environment import SECRETS_FILE, read_secrets
 from liquida.stack.process import is_ours
 from models.assets import NETWORKS
 from models.errors import LiquidaError
-from payments.sandbox_provider import SandboxProvider
+from payments.protocol import PixProvider
 
 PATIENCE_SECONDS = 10
 GIGABYTE = 1_000_000_000
+CERTIFICATE_NOTICE = timedelta(days=30)
 CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 UP = "start it with: liquida up"
 
@@ -227,20 +231,50 @@ async def _node(network: str, number: int, url: str, expected: int) -> Finding:
 
 
 async def _pix(settings: Settings) -> list[Finding]:
-    provider = SandboxProvider(settings.sandbox_url, api_key=settings.sandbox_api_key.get_secret_value())
+    """The chosen provider, and each other that is configured: its payouts may not have ended."""
     try:
-        centavos = await provider.balance()
+        by_name = wiring.providers(settings)
     except LiquidaError as error:
-        remedy = f"{UP}; or correct LIQUIDA_SANDBOX_URL and LIQUIDA_SANDBOX_API_KEY"
-        return [Finding("PIX provider", Level.FAIL, f"{settings.sandbox_url}: {error.detail}", remedy)]
+        return [Finding("PIX provider", Level.FAIL, error.detail, ".env.example explains each")]
+    findings = await asyncio.gather(*(_pix_provider(settings, provider) for provider in by_name.values()))
+    return [*findings, *_efi_certificate(settings)]
+
+
+async def _pix_provider(settings: Settings, provider: PixProvider) -> Finding:
+    is_chosen = provider.name == settings.pix_provider
+    name = "PIX provider" if is_chosen else f"PIX provider {provider.name}"
+    try:
+        centavos = await look(provider)
+    except LiquidaError as error:
+        remedy = f"correct {wiring.settings_of(provider.name)}"
+        if provider.name == "sandbox":
+            remedy = f"{UP}; or {remedy}"
+        return Finding(name, Level.FAIL, f"{provider.name}: {error.detail}", remedy)
     finally:
         await provider.close()
-    found = f"{settings.pix_provider}, balance R$ {centavos // 100:,}.{centavos % 100:02}"
-    if settings.environment == "production":
-        return [Finding("PIX provider", Level.FAIL, "the sandbox pays nobody", "choose a real provider")]
+    takes_trades = provider.name in {settings.pix_provider, settings.pix_fallback}
+    if settings.environment == "production" and takes_trades and provider.name == "sandbox":
+        return Finding(name, Level.FAIL, "the sandbox pays nobody", "choose a real provider")
+    if centavos is None:
+        return Finding(name, Level.OK, f"{provider.name} answers, and tells no balance")
+    found = f"{provider.name}, balance R$ {centavos // 100:,}.{centavos % 100:02}"
     if centavos <= 0:
-        return [Finding("PIX provider", Level.WARN, found, "top up the account: payouts wait meanwhile")]
-    return [Finding("PIX provider", Level.OK, found)]
+        return Finding(name, Level.WARN, found, "top up the account: payouts wait meanwhile")
+    return Finding(name, Level.OK, found)
+
+
+def _efi_certificate(settings: Settings) -> list[Finding]:
+    """Efí takes no call without it, and nothing else says when it ends."""
+    if settings.efi_certificate is None:
+        return []
+    ends = x509.load_pem_x509_certificate(settings.efi_certificate.read_bytes()).not_valid_after_utc
+    left = ends - datetime.now(UTC)
+    found = f"valid until {ends:%Y-%m-%d}"
+    remedy = "make a new one in Efí's app and name it in LIQUIDA_EFI_CERTIFICATE"
+    if left <= timedelta():
+        return [Finding("Efí certificate", Level.FAIL, found, remedy)]
+    level = Level.WARN if left < CERTIFICATE_NOTICE else Level.OK
+    return [Finding("Efí certificate", level, found, remedy if level is Level.WARN else "")]
 
 
 async def _wallet(settings: Settings) -> list[Finding]:
@@ -271,9 +305,12 @@ async def _secrets(settings: Settings) -> list[Finding]:
         "LIQUIDA_DATA_KEY": settings.data_key,
         "LIQUIDA_JWT_SECRET": settings.jwt_secret,
         "LIQUIDA_WALLET_PASSPHRASE": settings.wallet_passphrase,
-        "LIQUIDA_SANDBOX_API_KEY": settings.sandbox_api_key,
-        "LIQUIDA_SANDBOX_WEBHOOK_SECRET": settings.sandbox_webhook_secret,
     }
+    if "sandbox" in {settings.pix_provider, settings.pix_fallback}:
+        values |= {
+            "LIQUIDA_SANDBOX_API_KEY": settings.sandbox_api_key,
+            "LIQUIDA_SANDBOX_WEBHOOK_SECRET": settings.sandbox_webhook_secret,
+        }
     remedy = "liquida up makes them for development; in production set them in the environment"
     unset = [name for name, value in values.items() if not value.get_secret_value()]
     findings = [Finding("Secrets", Level.FAIL, f"{', '.join(unset)} not set", remedy)] if unset else []
@@ -281,12 +318,23 @@ async def _secrets(settings: Settings) -> list[Finding]:
         findings += [Finding("Secrets", Level.FAIL, "LIQUIDA_DATA_KEY is not 32 bytes in base64", remedy)]
     if 0 < len(settings.jwt_secret.get_secret_value()) < 32:
         findings += [Finding("Secrets", Level.FAIL, "LIQUIDA_JWT_SECRET is shorter than 32 characters", remedy)]
+    findings += await _webhook_secrets(settings)
     development = read_secrets(settings.state_dir / SECRETS_FILE)
     shared = [name for name, value in values.items() if value.get_secret_value() == development.get(name)]
     if settings.environment == "production" and shared:
         found = f"{', '.join(shared)} are the development ones"
         findings += [Finding("Secrets", Level.FAIL, found, "make new ones for production")]
     return findings or [Finding("Secrets", Level.OK, "all set")]
+
+
+async def _webhook_secrets(settings: Settings) -> list[Finding]:
+    """Without them the API does not start; the payments worker does without."""
+    try:
+        for verifier in wiring.webhook_verifiers(settings).values():
+            await verifier.close()
+    except LiquidaError as error:
+        return [Finding("Secrets", Level.FAIL, error.detail, ".env.example explains each")]
+    return []
 
 
 async def _production(settings: Settings) -> list[Finding]:

@@ -18,6 +18,7 @@ SECRET_SHAPES = re.compile(
     r"|(?<![\w.])\d{11}(?![\w.])"  # CPF or phone, bare
     r"|[\w.+-]+@[\w-]+\.[\w.]+"  # e-mail
     r"|\b(?:lq|whsec)_[\w+/=-]{16,}"  # our API keys, webhook secrets
+    r"|\bhmac=[^\s&\"']+"  # Efí's webhook secret, in the query string
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"  # JWT
     r"|\b(?:postgresql(?:\+\w+)?)://[^\s]+"  # database addresses carry passwords
 )

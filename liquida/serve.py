@@ -1,9 +1,11 @@
 """The API process: its services from settings, and the server around the application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.app import create_app
@@ -21,7 +23,8 @@ from models.quote.types import Rates
 async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Services]:
     """What the API is given. It starts, and accepts trades, while Temporal is away."""
     feed = CachedFeed(prices.feed(settings), seconds=settings.durations.price_cached)
-    by_name = wiring.providers(settings)
+    by_name = wiring.webhook_verifiers(settings)
+    keeping_keys = asyncio.create_task(wiring.keep_webhook_keys(by_name))
     yield Services(
         engine=engine,
         box=wiring.secret_box(settings),
@@ -39,7 +42,10 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         jwt_minutes=settings.jwt_minutes,
         temporal_ui_url=settings.temporal_ui_url,
         namespace=settings.temporal_namespace,
+        failover=wiring.failover(settings),
     )
+    keeping_keys.cancel()
+    await asyncio.gather(keeping_keys, return_exceptions=True)
     await feed.close()
     for provider in by_name.values():
         await provider.close()
@@ -55,10 +61,14 @@ def rates(settings: Settings) -> Rates:
     )
 
 
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """No access log: some providers' webhooks carry their secret in the query string."""
+    return uvicorn.Config(app, host=settings.api_host, port=settings.api_port, log_config=None, access_log=False)
+
+
 async def run(settings: Settings) -> None:
     """``liquida api``: until SIGTERM or SIGINT."""
     engine = database.engine(settings.database_url, pool=settings.database_pool)
     async with services(settings, engine) as given:
-        config = uvicorn.Config(create_app(given), host=settings.api_host, port=settings.api_port, log_config=None)
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(server_config(create_app(given), settings)).serve()
     await engine.dispose()

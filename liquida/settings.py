@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 BPS = 10_000
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PixProviderName = Literal["sandbox", "woovi", "efi", "brl_code"]
 
 
 class NetworkSettings(BaseModel):
@@ -58,10 +59,16 @@ class Durations(BaseSettings):
     charge_watch: Seconds = 60 * 60
     new_key_cooldown: Seconds = 24 * 60 * 60
     """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
+    provider_check: Seconds = 30
+    """Between two looks at whether each PIX provider answers."""
+    provider_down_after: Seconds = 5 * 60
+    """A main provider silent for so long loses new trades to ``Settings.pix_fallback``."""
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="LIQUIDA_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LIQUIDA_", env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     environment: Literal["development", "production"] = "development"
     state_dir: Path = Path(".liquida")
@@ -103,10 +110,32 @@ class Settings(BaseSettings):
     new_key_most_centavos: int = Field(default=100_000, ge=0)
     """What a PIX key may receive in all while it is new."""
 
-    pix_provider: Literal["sandbox"] = "sandbox"
+    pix_provider: PixProviderName = "sandbox"
+    pix_fallback: PixProviderName | None = None
+    """Takes new trades while the main one is down. A trade keeps its provider for ever."""
+
     sandbox_url: str = "http://127.0.0.1:8090"
     sandbox_api_key: SecretStr = SecretStr("")
     sandbox_webhook_secret: SecretStr = SecretStr("")
+
+    woovi_url: str = "https://api.woovi.com"
+    woovi_app_id: SecretStr = SecretStr("")
+    woovi_webhook_secrets: list[Annotated[SecretStr, Field(min_length=24)]] = []
+    woovi_checks_holder: bool = True
+
+    efi_url: str = "https://pix.api.efipay.com.br"
+    efi_client_id: SecretStr = SecretStr("")
+    efi_client_secret: SecretStr = SecretStr("")
+    efi_certificate: Path | None = None
+    efi_certificate_key: Path | None = None
+    """Where the private key is in a file of its own."""
+    efi_pix_key: SecretStr = SecretStr("")
+    efi_webhook_secrets: list[Annotated[SecretStr, Field(min_length=32)]] = []
+
+    brl_code_url: str = ""
+    brl_code_api_key: SecretStr = SecretStr("")
+    brl_code_webhook_url: str = ""
+    brl_code_webhook_secrets: list[Annotated[SecretStr, Field(min_length=24)]] = []
 
     address_pool: int = Field(default=50, ge=1)
     """Free addresses that custody keeps derived ahead of need, per network."""
@@ -131,6 +160,12 @@ class Settings(BaseSettings):
     def _fees_leave_something(self) -> Self:
         if self.spread_bps + self.network_fee_bps >= BPS:
             raise ValueError("LIQUIDA_SPREAD_BPS and LIQUIDA_NETWORK_FEE_BPS together must be below 10000")
+        return self
+
+    @model_validator(mode="after")
+    def _fallback_is_another(self) -> Self:
+        if self.pix_fallback == self.pix_provider:
+            raise ValueError("LIQUIDA_PIX_FALLBACK must be another provider than LIQUIDA_PIX_PROVIDER")
         return self
 
     @property

@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import JsonValue, TypeAdapter
+import structlog
+from pydantic import JsonValue, SecretStr, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -27,20 +28,31 @@ from chains.keys.sealed_file import SealedFile
 from chains.protocol import Chain, Signer
 from liquida import database
 from liquida.loops import for_ever
+from liquida.provider_watch import CHECK_SECONDS_MOST, watch_providers
 from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
 from models.bank_data.types import NewKeyRule
-from models.errors import UnknownNetwork
+from models.errors import InvalidInput, UnknownNetwork
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
 from models.network import writes as network_writes
 from models.network.queries import Catalogue
+from models.payout import queries as payout_queries
+from models.provider_health.types import Failover
 from models.secret_box import SecretBox
+from payments.brl_code import BrlCodeProvider
+from payments.efi import EfiProvider
 from payments.protocol import PixCollector, PixProvider
 from payments.sandbox_provider import SandboxProvider
+from payments.woovi import WooviProvider
+from payments.woovi.provider import KEYS_AGE_SECONDS_MOST
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 
+log = structlog.get_logger()
+
 GWEI = 10**9
+STALE_CHECKS = 3
+"""So many checks may be missed before nothing is known of a provider."""
 
 sys.setrecursionlimit(1_000)
 """Python's own. A library that signing needs sets 100,000 when it is imported, and with that a body of nested
@@ -166,14 +178,134 @@ def secret_box(settings: Settings) -> SecretBox:
 
 
 def providers(settings: Settings) -> dict[str, PixProvider]:
-    """The payment providers by name. With the API's settings they can verify webhooks and no more."""
+    """Every provider whose credentials are complete, by name: payouts of one that is no longer chosen go on.
+
+    :raises InvalidInput: one is configured by halves, or a chosen one not at all; names the settings.
+    """
+    return _built(settings, CREDENTIALS)
+
+
+def webhook_verifiers(settings: Settings) -> dict[str, PixProvider]:
+    """Every provider whose webhooks can be verified, by name. They hold no credentials.
+
+    :raises InvalidInput: a chosen one has no secret; names the setting.
+    """
+    return _built(settings, WEBHOOK_SECRETS)
+
+
+def _built(settings: Settings, needs: Mapping[str, Sequence[str]]) -> dict[str, PixProvider]:
+    chosen = {settings.pix_provider, settings.pix_fallback}
+    found: dict[str, PixProvider] = {}
+    for name, wanted in needs.items():
+        missing = [setting for setting in wanted if not getattr(settings, setting)]
+        if len(missing) == len(wanted) and name not in chosen:
+            continue
+        if missing:
+            raise InvalidInput(f"the PIX provider {name} needs {_spelled(missing)}")
+        try:
+            found[name] = BUILDERS[name](settings)
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"the PIX provider {name}: {_fault(error)}; see {_spelled(wanted)}") from None
+    return found
+
+
+def settings_of(provider: str) -> str:
+    """What a person corrects when a provider does not answer."""
+    return _spelled(dict.fromkeys([f"{provider}_url", *CREDENTIALS.get(provider, ())]))
+
+
+def _spelled(settings: Iterable[str]) -> str:
+    return ", ".join(f"LIQUIDA_{setting.upper()}" for setting in settings)
+
+
+def _fault(error: OSError | ValueError) -> str:
+    """What is wrong, without what was given."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the certificate'} cannot be read ({type(error).__name__})"
+    return str(error)
+
+
+def _sandbox(settings: Settings) -> PixProvider:
     secret = settings.sandbox_webhook_secret.get_secret_value()
-    sandbox = SandboxProvider(
+    return SandboxProvider(
         settings.sandbox_url,
         api_key=settings.sandbox_api_key.get_secret_value(),
         webhook_secrets=(secret,) if secret else (),
     )
-    return {sandbox.name: sandbox}
+
+
+def _woovi(settings: Settings) -> PixProvider:
+    return WooviProvider(
+        settings.woovi_url,
+        app_id=settings.woovi_app_id.get_secret_value(),
+        webhook_secrets=_plain(settings.woovi_webhook_secrets),
+        checks_holder=settings.woovi_checks_holder,
+    )
+
+
+def _efi(settings: Settings) -> PixProvider:
+    return EfiProvider(
+        settings.efi_url,
+        client_id=settings.efi_client_id.get_secret_value(),
+        client_secret=settings.efi_client_secret.get_secret_value(),
+        pix_key=settings.efi_pix_key.get_secret_value(),
+        certificate=settings.efi_certificate,
+        certificate_key=settings.efi_certificate_key,
+        webhook_secrets=_plain(settings.efi_webhook_secrets),
+    )
+
+
+def _brl_code(settings: Settings) -> PixProvider:
+    return BrlCodeProvider(
+        settings.brl_code_url,
+        api_key=settings.brl_code_api_key.get_secret_value(),
+        webhook_url=settings.brl_code_webhook_url,
+        webhook_secrets=_plain(settings.brl_code_webhook_secrets),
+    )
+
+
+def _plain(secrets: Sequence[SecretStr]) -> list[str]:
+    return [secret.get_secret_value() for secret in secrets]
+
+
+BUILDERS: dict[str, Callable[[Settings], PixProvider]] = {
+    "sandbox": _sandbox,
+    "woovi": _woovi,
+    "efi": _efi,
+    "brl_code": _brl_code,
+}
+CREDENTIALS = {
+    "sandbox": ("sandbox_api_key",),
+    "woovi": ("woovi_app_id",),
+    "efi": ("efi_client_id", "efi_client_secret", "efi_certificate", "efi_pix_key"),
+    "brl_code": ("brl_code_url", "brl_code_api_key", "brl_code_webhook_url"),
+}
+"""What a process needs that pays. Addresses with a default are not among them."""
+WEBHOOK_SECRETS = {
+    "sandbox": ("sandbox_webhook_secret",),
+    "woovi": ("woovi_webhook_secrets",),
+    "efi": ("efi_webhook_secrets",),
+    "brl_code": ("brl_code_webhook_secrets",),
+}
+"""What the API needs, which never pays."""
+
+
+def failover(settings: Settings) -> Failover | None:
+    """When and where new trades go while the chosen provider is down; None without a second provider."""
+    if settings.pix_fallback is None:
+        return None
+    durations = settings.durations
+    stale = STALE_CHECKS * (durations.provider_check + CHECK_SECONDS_MOST)
+    return Failover(settings.pix_fallback, durations.provider_down_after, stale)
+
+
+async def keep_webhook_keys(by_name: Mapping[str, PixProvider]) -> None:
+    """Fetch, now and each hour, the public keys that sign Woovi's webhooks. While it fails the old ones stay."""
+    woovi = by_name.get("woovi")
+    while isinstance(woovi, WooviProvider):
+        if not await woovi.refresh_keys():
+            log.warning("webhook_keys.not_refreshed", provider=woovi.name)
+        await asyncio.sleep(KEYS_AGE_SECONDS_MOST + 1)
 
 
 def collectors(by_name: Mapping[str, PixProvider]) -> dict[str, PixCollector]:
@@ -234,11 +366,26 @@ async def queue_parts(
             by_name = providers(settings)
             for provider in by_name.values():
                 stack.push_async_callback(provider.close)
+            await _check_none_is_left_behind(engine, by_name)
             pix = PixActivities(engine, secret_box(settings), by_name)
             charge = ChargeActivities(engine, secret_box(settings), collectors(by_name))
             refund = PixRefundActivities(engine, collectors(by_name))
-            parts[PAYMENTS] = QueueParts([pix.settle, pix.check_return, charge.look, refund.settle])
+            every = settings.durations.provider_check
+            parts[PAYMENTS] = QueueParts(
+                [pix.settle, pix.check_return, charge.look, refund.settle],
+                [lambda: watch_providers(engine, by_name, every_seconds=every)],
+            )
         yield parts
+
+
+async def _check_none_is_left_behind(engine: AsyncEngine, by_name: Mapping[str, PixProvider]) -> None:
+    """:raises InvalidInput: payouts wait for a provider that is not configured; nobody could ask after them."""
+    async with engine.connect() as conn:
+        missing = await payout_queries.unended_providers(conn) - set(by_name)
+    for name in sorted(missing):
+        raise InvalidInput(
+            f"payouts at {name} have not ended: it must stay configured until then ({settings_of(name)})"
+        )
 
 
 async def keep_pool(custody: CustodyActivities, size: int, *, every_seconds: float = 2) -> None:

@@ -68,12 +68,14 @@ class PayoutReport:
 class PayoutEvent:
     """A verified webhook about one of our payouts: a hint to look, never the truth itself.
 
-    ``event_id`` is the provider's own, the same over its retries.
+    ``event_id`` is the provider's own, the same over its retries. ``provider_id``: the provider's own name for the
+    payout, from those that cannot be asked without it.
     """
 
     event_id: str
     key: str
     state: PayoutState
+    provider_id: str | None = None
 
 
 class ChargeState(StrEnum):
@@ -286,6 +288,15 @@ class PixProvider(Protocol):
 
     async def close(self) -> None:
         """Close its connections; the provider is not used after."""
+        ...
+
+
+@runtime_checkable
+class PixPing(Protocol):
+    """What a provider offers that tells no balance, so that it can be seen whether it answers at all."""
+
+    async def ping(self) -> None:
+        """:raises models.errors.PayoutUnknown: it does not answer, or does not know us."""
         ...
 
 

@@ -20,6 +20,8 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 QUERY = "x-liquida-query"
 """Some providers prove themselves in the address; the route's own word for it, which no header can replace."""
+ALIASES = {"payment": "brl_code"}
+"""Addresses that clients of older systems gave out."""
 
 
 class Received(BaseModel):
@@ -43,7 +45,11 @@ async def receive(
     services: Deps,
     courier: Post,
 ) -> JSONResponse:
-    """Stored before it is answered; sent again, it changes nothing. Signed by the provider over its raw bytes."""
+    """Stored before it is answered; sent again, it changes nothing. Signed by the provider over its raw bytes.
+
+    What is about nothing of ours is stored and answered 200 as well. `payment` is another name of `brl_code`.
+    """
+    provider = ALIASES.get(provider, provider)
     if provider not in services.webhooks:
         raise NotFound("there is no such provider")
     body = await request.body()

@@ -114,7 +114,7 @@ async def create(
 async def _accept(
     conn: AsyncConnection, services: Services, quote: Quote, trade_id: str, bank_data_id: str | None, now: datetime
 ) -> list[int]:
-    terms, waits = services.terms, services.waits
+    terms, waits = await services.terms_now(conn), services.waits
     if quote.operation is Side.BUY:
         if bank_data_id is not None:
             raise InvalidInput(

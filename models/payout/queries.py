@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.document.tables import user_documents
 from models.instant_trade.tables import instant_trades
+from models.payout.states import KNOWN
 from models.payout.tables import payouts
 from models.payout.types import Payout
 
@@ -29,6 +30,19 @@ async def payout(conn: AsyncConnection, key: str, *, lock: bool = False) -> Payo
     statement = select(*_COLUMNS).where(_P.key == key)
     row = (await conn.execute(statement.with_for_update(key_share=True) if lock else statement)).first()
     return None if row is None else Payout(**row._mapping)
+
+
+async def by_end_to_end_id(conn: AsyncConnection, provider: str, end_to_end_id: str) -> Payout | None:
+    """The payout that this provider sent as this PIX, or None."""
+    statement = select(*_COLUMNS).where(_P.end_to_end_id == end_to_end_id, _P.provider == provider)
+    row = (await conn.execute(statement)).first()
+    return None if row is None else Payout(**row._mapping)
+
+
+async def unended_providers(conn: AsyncConnection) -> set[str]:
+    """The providers of payouts whose end is not known."""
+    statement = select(_P.provider).where(_P.status.not_in(sorted(KNOWN))).distinct()
+    return set((await conn.execute(statement)).scalars())
 
 
 async def of_trade(conn: AsyncConnection, trade_id: str) -> Payout | None:

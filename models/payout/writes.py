@@ -43,11 +43,22 @@ async def record(conn: AsyncConnection, payout: Payout, report: Report, *, attes
         conn,
         payout,
         report.status,
-        provider_id=report.provider_id or payout.provider_id,
+        provider_id=payout.provider_id or report.provider_id,
         end_to_end_id=report.end_to_end_id or payout.end_to_end_id,
         reason=report.reason and report.reason[:REASON_MOST],
         **({"attested": attested} if attested is not None else {}),
     )
+
+
+async def learn_provider_id(conn: AsyncConnection, payout: Payout, provider_id: str) -> bool:
+    """Write down the provider's own name for a payout, where none is known. ``payout`` must be locked.
+
+    False: it has another name. The provider may hold two payments for one order of ours.
+    """
+    if payout.provider_id is None:
+        await _step(conn, payout, payout.status, provider_id=provider_id)
+        return True
+    return payout.provider_id == provider_id
 
 
 async def _step(conn: AsyncConnection, payout: Payout, after: PayoutStatus, **columns: object) -> None:

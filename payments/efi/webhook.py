@@ -41,7 +41,10 @@ class _Pix(Words):
 
 
 class _Body(BaseModel):
-    pix: list[Any]
+    """``evento``: what Efí sends to a URL when it is registered, in the place of PIX."""
+
+    pix: list[Any] | None = None
+    evento: str | None = None
 
 
 def check_secret(secret: str) -> str:
@@ -72,9 +75,12 @@ def read(body: bytes) -> list[WebhookEvent]:
     :raises WebhookRejected: not a webhook of Efí.
     """
     try:
-        items = _Body.model_validate_json(body).pix
+        told = _Body.model_validate_json(body)
     except ValidationError:
         raise WebhookRejected("the webhook's body is not a list of PIX") from None
+    if told.pix is None and told.evento is None:
+        raise WebhookRejected("the webhook's body is not a list of PIX")
+    items = told.pix or []
     readable = [pix for pix in map(_read, items) if pix]
     if items and not readable:
         raise WebhookRejected("no PIX in the webhook's body is readable")

@@ -256,8 +256,9 @@ class TestRights:
         **dict.fromkeys(("ledger_snapshots", "transitions", "alembic_version"), READ),
         **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
         **dict.fromkeys(("instant_trade_history", "user_document_history"), APPEND),
-        **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts"), KEEP),
+        **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts", "provider_health"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
+        **dict.fromkeys(("charges", "pix_receipts", "pix_refunds"), KEEP),
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:

@@ -1,11 +1,15 @@
 """The doctor names what is broken and what to do."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from google.protobuf.duration_pb2 import Duration
 from pydantic import SecretStr
 from rich.console import Console
@@ -15,7 +19,7 @@ from temporalio.service import RPCError
 
 from chains.keys.sealed_file import SealedFile
 from liquida.database import migrate
-from liquida.doctor import Finding, Level, doctor, render
+from liquida.doctor import Finding, Level, _efi_certificate, doctor, render
 from liquida.settings import NetworkSettings, Settings
 from liquida.stack import temporal
 from liquida.stack.environment import development_secrets
@@ -23,6 +27,8 @@ from liquida.stack.evm_node import EvmNode
 from liquida.stack.ports import free_port
 from liquida.stack.postgres import Postgres, as_owner, create_database
 from liquida.stack.temporal import Temporal
+from tests.payments.brl_code_double import API_KEY, WEBHOOK_URL, Gateway
+from tests.payments.woovi_double import APP_ID, Woovi
 from tests.sandbox_process import SandboxProcess
 
 PASSPHRASE = SecretStr("a passphrase for tests")
@@ -68,6 +74,16 @@ async def _register_namespace(address: str, name: str) -> None:
                 await asyncio.sleep(0.2)
             else:
                 return
+
+
+def certificate_until(directory: Path, ends: datetime) -> Path:
+    """A certificate in PEM that ends then; nobody signed for it but itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "us")])
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    built = built.serial_number(1).not_valid_before(ends - timedelta(days=900)).not_valid_after(ends)
+    file = directory / "efi.pem"
+    file.write_bytes(built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return file
 
 
 async def _of(settings: Settings, name: str, **changes: object) -> Finding:
@@ -163,6 +179,77 @@ class TestDoctor:
 
         assert Level.FAIL is finding.level
         assert "LIQUIDA_SANDBOX_URL" in finding.remedy
+
+    async def test_names_a_provider_that_is_chosen_and_not_configured(self, healthy: Settings) -> None:
+        changes = {"pix_provider": "efi", "efi_client_id": SecretStr("Client_Id_of_the_test")}
+
+        finding = await _of(healthy, "PIX provider", **changes)
+        secrets = await _of(healthy, "Secrets", **changes)
+
+        assert (Level.FAIL, Level.FAIL) == (finding.level, secrets.level)
+        assert "LIQUIDA_EFI_CLIENT_SECRET, LIQUIDA_EFI_CERTIFICATE, LIQUIDA_EFI_PIX_KEY" in finding.found
+        assert "LIQUIDA_EFI_WEBHOOK_SECRETS" in secrets.found
+        assert "Client_Id_of_the_test" not in finding.found + finding.remedy
+
+    async def test_asks_each_provider_that_is_configured(self, healthy: Settings, tmp_path: Path) -> None:
+        with Woovi() as woovi, SandboxProcess(tmp_path / "sandbox.db") as bank:
+            findings = await doctor(
+                healthy.model_copy(
+                    update={
+                        "pix_provider": "woovi",
+                        "woovi_url": woovi.url,
+                        "woovi_app_id": SecretStr(APP_ID),
+                        "woovi_webhook_secrets": [SecretStr("a-secret-of-at-least-24-characters")],
+                        "sandbox_url": bank.url,
+                        "sandbox_api_key": SecretStr(bank.api_key),
+                    }
+                )
+            )
+
+        found = {finding.name: finding for finding in findings}
+        assert (Level.OK, "woovi, balance R$ 100,000.00") == (
+            found["PIX provider"].level,
+            found["PIX provider"].found,
+        )
+        assert (Level.OK, Level.OK) == (found["PIX provider sandbox"].level, found["Secrets"].level)
+        assert [] == [finding for finding in findings if APP_ID in finding.found + finding.remedy]
+
+    async def test_names_a_real_bank_that_does_not_know_us(self, healthy: Settings) -> None:
+        with Woovi() as woovi:
+            changes = {"woovi_url": woovi.url, "woovi_app_id": SecretStr("an-app-id-that-is-wrong")}
+            finding = await _of(healthy, "PIX provider", pix_provider="woovi", **changes)
+
+        assert (Level.FAIL, "woovi: the provider answered 401") == (finding.level, finding.found)
+        assert "LIQUIDA_WOOVI_URL, LIQUIDA_WOOVI_APP_ID" in finding.remedy
+        assert "an-app-id-that-is-wrong" not in finding.found + finding.remedy
+
+    async def test_is_content_with_a_bank_that_tells_no_balance(self, healthy: Settings) -> None:
+        with Gateway() as gateway:
+            changes = {"brl_code_url": gateway.url, "brl_code_api_key": SecretStr(API_KEY)}
+            changes |= {"brl_code_webhook_url": WEBHOOK_URL}
+            finding = await _of(healthy, "PIX provider", pix_provider="brl_code", **changes)
+
+        assert (Level.OK, "brl_code answers, and tells no balance") == (finding.level, finding.found)
+
+    @pytest.mark.parametrize(
+        ("days", "level"), [(-1, Level.FAIL), (10, Level.WARN), (400, Level.OK)], ids=["over", "soon", "later"]
+    )
+    def test_says_until_when_efis_certificate_is_valid(self, tmp_path: Path, days: int, level: Level) -> None:
+        ends = datetime.now(UTC) + timedelta(days=days)
+        file = certificate_until(tmp_path, ends)
+
+        [finding] = _efi_certificate(Settings(efi_certificate=file))
+
+        assert (level, f"valid until {ends:%Y-%m-%d}") == (finding.level, finding.found)
+
+    async def test_refuses_the_sandbox_as_a_fallback_in_production(self, healthy: Settings, tmp_path: Path) -> None:
+        with SandboxProcess(tmp_path / "sandbox.db") as bank:
+            changes = {"pix_provider": "woovi", "pix_fallback": "sandbox", "environment": "production"}
+            bank_of_it = {"sandbox_url": bank.url, "sandbox_api_key": SecretStr(bank.api_key)}
+            away = {"woovi_url": "http://127.0.0.1:1", "woovi_app_id": SecretStr("any")}
+            finding = await _of(healthy, "PIX provider sandbox", **changes, **bank_of_it, **away)
+
+        assert (Level.FAIL, "the sandbox pays nobody") == (finding.level, finding.found)
 
     async def test_names_a_missing_wallet(self, healthy: Settings, tmp_path: Path) -> None:
         finding = await _of(healthy, "Wallet", wallet_file=tmp_path / "none")

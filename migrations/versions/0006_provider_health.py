@@ -1,0 +1,27 @@
+"""which PIX providers answer; payouts found by their end-to-end id, and named by the provider once"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0004"
+
+
+KEEP_THE_PROVIDERS_NAME = """
+CREATE TRIGGER payouts_keep_the_providers_name BEFORE UPDATE OF provider_id ON payouts
+    FOR EACH ROW WHEN (OLD.provider_id IS NOT NULL AND NEW.provider_id IS DISTINCT FROM OLD.provider_id)
+    EXECUTE FUNCTION refuse_other_order()
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "provider_health",
+        sa.Column("provider", sa.String(length=32), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("provider", name=op.f("pk_provider_health")),
+    )
+    op.execute("REVOKE DELETE ON provider_health FROM liquida_runtime")
+    op.create_index("ix_payouts_end_to_end_id", "payouts", ["end_to_end_id"])
+    op.execute(KEEP_THE_PROVIDERS_NAME)
