@@ -56,6 +56,10 @@ FAST = {
     "PAYOUT_RESEND_AFTER": "1",
     "NEW_KEY_COOLDOWN": "0.001",
     "BUMP_AFTER": "1.5",
+    "CHARGE_POLL_FIRST": "0.5",
+    "CHARGE_POLL_MOST": "2",
+    "CHARGE_WATCH": "30",
+    "PAYMENT_LENIENCY": "1",
 }
 
 
@@ -191,6 +195,21 @@ class Desk:
         body = {"quote_id": quote["id"], "bank_data_id": person.bank_data_id}
         return await self.post(person, "/api/v1/instant-trade/create", body)
 
+    async def buy(self, person: Person, pay: str = "150.00", *, to: str | None = None, **more: Any) -> Any:
+        """Quote and create a purchase; the trade as the API shows it, once its BR Code is there."""
+        order = {"operation": "buy", "asset": "ETH", "network": "ethereum", "pay_brl": pay}
+        order |= {"delivery_address": to} if to else {}
+        quote = await self.post(person, "/api/v1/instant-trade/quote", order | more)
+        trade = await self.post(person, "/api/v1/instant-trade/create", {"quote_id": quote["id"]})
+        seen = dict(trade)
+
+        async def payable() -> bool:
+            seen.update(await self.get(person, f"/api/v1/instant-trade/{trade['id']}"))
+            return seen["payment"]["br_code"] is not None
+
+        await self.eventually(payable, "a BR Code", say=lambda: str(seen))
+        return seen
+
     async def until(self, person: Person, trade: Any, *statuses: str, seconds: float = 40) -> Any:
         """Wait for the trade to be in one of these states; the trade then."""
         seen: dict[str, Any] = {}
@@ -283,6 +302,20 @@ class Desk:
             yield
         finally:
             self.app.state.services = before
+
+    @asynccontextmanager
+    async def waiting(self, **waits: float) -> AsyncIterator[None]:
+        """Trades accepted inside this block look by themselves at other times, such as ``charge_watch_seconds=2``."""
+        before = self.app.state.services
+        self.app.state.services = replace(before, waits=replace(before.waits, **waits))
+        try:
+            yield
+        finally:
+            self.app.state.services = before
+
+    async def ended(self, workflow_id: str) -> None:
+        """Wait for the end of a workflow."""
+        await asyncio.wait_for(self.client.get_workflow_handle(workflow_id).result(), 30)
 
     async def mine(self, every_seconds: float) -> None:
         """Blocks come by themselves, except :meth:`by_hand`."""

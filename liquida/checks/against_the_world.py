@@ -36,7 +36,8 @@ WITH booked AS (
         LEFT JOIN ledger_transactions AS l
             ON l.key = CASE x.purpose WHEN 'refund' THEN x.trade_id || '/refund' ELSE x.key END
         WHERE x.status IN ('signed', 'broadcast', 'mined', 'final') AND l.id IS NULL
-          AND (x.purpose = 'return' OR (x.purpose = 'refund' AND t.funding = 'deposit'))
+          AND (x.purpose = 'return' OR (x.purpose = 'refund' AND t.funding = 'deposit')
+               OR (x.purpose = 'delivery' AND t.delivery = 'address'))
 ), fees AS (
     SELECT x.network_id, n.native_asset AS asset_id,
            max((a.fee->>'gas_limit')::numeric * (a.fee->>'max_fee_per_gas')::numeric) AS units
@@ -60,12 +61,28 @@ _ADDRESSES = text("SELECT address FROM system_addresses WHERE network_id = :netw
 _PAYOUTS = text("""
 SELECT key, status, amount_centavos, submitted_at FROM payouts WHERE provider = :provider ORDER BY created_at, key
 """)
+_INCOMING = text("""
+SELECT c.key, c.created_at,
+       coalesce(array_agg(r.amount_centavos) FILTER (WHERE r.id IS NOT NULL), '{}')
+           || coalesce(array_agg(-r.amount_centavos) FILTER (WHERE r.status = 'taken_back'), '{}') AS lines,
+       coalesce(sum(r.amount_centavos) FILTER (
+           WHERE r.status IN ('received', 'credited', 'refunding', 'refund_failed')), 0)::bigint AS there
+    FROM charges AS c LEFT JOIN pix_receipts AS r ON r.charge_key = c.key
+    WHERE c.provider = :provider GROUP BY c.key
+""")
+_REFUNDS = text("""
+SELECT f.key, f.status, f.amount_centavos, f.submitted_at
+    FROM pix_refunds AS f JOIN pix_receipts AS r ON r.id = f.receipt_id
+    WHERE r.provider = :provider ORDER BY f.created_at, f.key
+""")
 _CLEARING = text("""
 SELECT (SELECT coalesce(sum(p.amount), 0) FROM ledger_postings AS p JOIN ledger_accounts AS a ON a.id = p.account_id
         WHERE a.purpose = 'pix_clearing') AS clearing,
        (SELECT coalesce(sum(CASE l.kind WHEN 'payout' THEN p.amount_centavos ELSE -p.amount_centavos END), 0)
         FROM payouts AS p JOIN ledger_transactions AS l
-        ON l.key IN (p.trade_id || '/payout', p.trade_id || '/payout-return')) AS by_payouts
+        ON l.key IN (p.trade_id || '/payout', p.trade_id || '/payout-return'))
+       - (SELECT coalesce(sum(amount_centavos), 0) FROM pix_receipts
+          WHERE status IN ('received', 'credited', 'refunding', 'refund_failed')) AS by_rows
 """)
 
 
@@ -80,11 +97,23 @@ class _Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class _Payout:
+class _Sent:
+    """A payout or a devolução."""
+
     key: str
     status: str
     amount_centavos: Units
     submitted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """``lines``: what the bank must show of it. ``there``: what of that is still ours to spend."""
+
+    key: str
+    created_at: datetime
+    lines: list[Units]
+    there: Units
 
 
 async def violations(
@@ -138,38 +167,50 @@ async def bank_violations(
     since: date | None = None,
     opening_centavos: int | None = None,
 ) -> list[str]:
-    """Compare each payout with the bank's lines of its key: once out if paid, once back if returned."""
-    before = {payout.key: payout for payout in await _payouts(conn, provider)}
-    days = [payout.submitted_at.astimezone(BANK_TIME).date() for payout in before.values() if payout.submitted_at]
-    first = since or min(days, default=_today())
+    """Compare each payout, charge and devolução with the bank's lines of its key.
+
+    Once out if paid, once back if returned; once in for each receipt, once out for what was sent or taken back.
+    """
+    before = {sent.key: sent for sent in await _sent(conn, provider)}
+    began = [sent.submitted_at for sent in before.values() if sent.submitted_at]
+    began += [charge.created_at for charge in await _charges(conn, provider)]
+    first = since or min((moment.astimezone(BANK_TIME).date() for moment in began), default=_today())
     lines = await _lines(bank, first)
     balance = None if opening_centavos is None else await bank.balance()
-    payouts = {payout.key: payout for payout in await _payouts(conn, provider)}
+    sent = {one.key: one for one in await _sent(conn, provider)}
+    charges = {charge.key: charge for charge in await _charges(conn, provider)}
     by_key: dict[str, list[int]] = {}
     for line in lines:
         by_key.setdefault(line.key or "", []).append(line.amount_centavos)
     found = [
-        f"{provider}: payout {key} is {payout.status}, the bank's lines are {by_key.get(key, [])}"
-        for key, payout in payouts.items()
-        if payout.submitted_at
-        and payout.submitted_at.astimezone(BANK_TIME).date() >= first
-        and by_key.get(key, []) not in _may_show(payout) + _may_show(before.get(key, payout))
+        f"{provider}: payment {key} is {one.status}, the bank's lines are {by_key.get(key, [])}"
+        for key, one in sent.items()
+        if one.submitted_at
+        and one.submitted_at.astimezone(BANK_TIME).date() >= first
+        and by_key.get(key, []) not in _may_show(one) + _may_show(before.get(key, one))
     ]
     found += [
-        f"{provider}: line {line.id} takes {-line.amount_centavos} centavos for no payout of ours"
+        f"{provider}: charge {key} has the lines {by_key.get(key, [])} at the bank, and {charge.lines} in our books"
+        for key, charge in charges.items()
+        if charge.created_at.astimezone(BANK_TIME).date() >= first
+        and sorted(by_key.get(key, [])) != sorted(charge.lines)
+    ]
+    found += [
+        f"{provider}: line {line.id} moves {line.amount_centavos} centavos for nothing of ours"
         for line in lines
-        if line.amount_centavos < 0 and line.key not in payouts
+        if line.key not in sent and line.key not in charges
     ]
     if opening_centavos is not None and balance is not None:
-        found += _balance_violations(provider, list(payouts.values()), opening_centavos, balance)
+        there = opening_centavos + sum(charge.there for charge in charges.values())
+        found += _balance_violations(provider, list(sent.values()), there, balance)
     return found
 
 
-def _may_show(payout: _Payout) -> list[list[int]]:
+def _may_show(payout: _Sent) -> list[list[int]]:
     """The lines that a bank may show for a payout in this state, each a list of centavos, oldest first."""
     out, back = -payout.amount_centavos, payout.amount_centavos
     match payout.status:
-        case "paid":
+        case "paid" | "refunded":
             return [[out]]
         case "returned":
             return [[out, back]]
@@ -181,7 +222,7 @@ def _may_show(payout: _Payout) -> list[list[int]]:
             return [[], [out], [out, back]]
 
 
-def _balance_violations(provider: str, payouts: list[_Payout], opening: int, balance: int) -> list[str]:
+def _balance_violations(provider: str, payouts: list[_Sent], opening: int, balance: int) -> list[str]:
     known = opening - sum(payout.amount_centavos for payout in payouts if payout.status == "paid")
     moving = sum(
         payout.amount_centavos for payout in payouts if payout.status in {"submitted", "unknown", "processing"}
@@ -193,9 +234,9 @@ def _balance_violations(provider: str, payouts: list[_Payout], opening: int, bal
 
 async def _clearing_violations(conn: AsyncConnection) -> list[str]:
     row = (await conn.execute(_CLEARING)).one()
-    if row.clearing == row.by_payouts:
+    if row.clearing == row.by_rows:
         return []
-    return [f"pix_clearing is {row.clearing} centavos, the payouts booked there are {row.by_payouts}"]
+    return [f"pix_clearing is {row.clearing} centavos, the payouts and receipts booked there are {row.by_rows}"]
 
 
 async def _expected(conn: AsyncConnection, network_id: str) -> list[_Expected]:
@@ -203,9 +244,16 @@ async def _expected(conn: AsyncConnection, network_id: str) -> list[_Expected]:
     return [_Expected(row.asset_id, row.contract, int(row.least), int(row.most)) for row in rows]
 
 
-async def _payouts(conn: AsyncConnection, provider: str) -> list[_Payout]:
-    rows = await conn.execute(_PAYOUTS, {"provider": provider})
-    return [_Payout(**row._mapping) for row in rows]
+async def _sent(conn: AsyncConnection, provider: str) -> list[_Sent]:
+    return [
+        _Sent(**row._mapping)
+        for statement in (_PAYOUTS, _REFUNDS)
+        for row in await conn.execute(statement, {"provider": provider})
+    ]
+
+
+async def _charges(conn: AsyncConnection, provider: str) -> list[_Charge]:
+    return [_Charge(**row._mapping) for row in await conn.execute(_INCOMING, {"provider": provider})]
 
 
 async def _total(chain: Chain, addresses: list[str], contract: str | None) -> int:

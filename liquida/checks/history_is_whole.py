@@ -29,7 +29,7 @@ SELECT format('trade %s version %s: no arrow from %s to %s', trade_id, version, 
         WHERE a.noun = 'instant_trade' AND a.before = l.old_status AND a.after = l.new_status)
 UNION ALL
 SELECT format('trade %s begins as %s', trade_id, new_status)
-    FROM lines WHERE before IS NULL AND new_status NOT IN ('awaiting_deposit', 'transferring')
+    FROM lines WHERE before IS NULL AND new_status NOT IN ('awaiting_deposit', 'transferring', 'awaiting_payment')
 UNION ALL
 SELECT format('the table transitions %s %s: %s to %s',
               CASE WHEN a.noun IS NULL THEN 'allows' ELSE 'lacks' END, noun, before, after)

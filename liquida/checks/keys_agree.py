@@ -1,4 +1,5 @@
-"""Law: one thing has one key in every room: trade, transfer, payout, deposit, return and ledger name each other."""
+"""Law: one thing has one key in every room: trade, transfer, payout, deposit, return, charge,
+receipt, devolução and ledger name each other."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +14,7 @@ SELECT format('transfer %s (%s) of %s has a key of another shape',
     FROM transfer_transactions
     WHERE CASE purpose
         WHEN 'custody' THEN key = trade_id || '/transfer'
+        WHEN 'delivery' THEN key = trade_id || '/delivery'
         WHEN 'refund' THEN key = trade_id || '/refund' OR key ~ ('^' || trade_id || '/refund/[0-9]+$')
         WHEN 'return' THEN key = 'return/' || return_id
         WHEN 'gas' THEN key = parent_key || '/gas'
@@ -28,11 +30,49 @@ SELECT format('ledger %s (%s) of %s has a key of another shape', l.key, l.kind, 
         WHEN l.kind = 'adjustment' THEN l.reference LIKE 'operator/%' AND starts_with(l.key, l.reference || '/')
         WHEN l.key LIKE 'hold/%' THEN EXISTS (
             SELECT FROM holds AS h WHERE h.reference = l.reference AND h.id = split_part(l.key, '/', 2))
+        WHEN l.kind IN ('receipt', 'receipt_return') THEN EXISTS (
+            SELECT FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
+            WHERE starts_with(l.key, 'receipt/' || r.id || '/') AND l.reference = coalesce(c.trade_id, c.key))
         WHEN l.key LIKE 'return/%' THEN EXISTS (
             SELECT FROM deposit_returns AS r WHERE 'return/' || r.id = l.key AND r.trade_id = l.reference)
         ELSE starts_with(l.key, l.reference || '/')
             AND EXISTS (SELECT FROM instant_trades AS t WHERE t.id = l.reference)
     END IS NOT TRUE
+UNION ALL
+SELECT format('charge %s of trade %s is not what the trade says', c.key, c.trade_id)
+    FROM charges AS c JOIN instant_trades AS t ON t.id = c.trade_id
+    WHERE c.key <> t.id OR c.amount_centavos <> t.total_centavos OR c.user_id <> t.user_id
+UNION ALL
+SELECT format('receipt %s of user %s is of the charge %s of user %s', r.id, r.user_id, c.key, c.user_id)
+    FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
+    WHERE r.user_id <> c.user_id OR r.provider <> c.provider
+UNION ALL
+SELECT format('receipt %s is %s with %s centavos, and the ledger says %s pending, %s at the bank, %s blocked there',
+              r.id, r.status, r.amount_centavos, b.pending, -b.clearing, -b.blocked)
+    FROM pix_receipts AS r
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(p.amount) FILTER (WHERE a.purpose = 'pix_pending'), 0) AS pending,
+               coalesce(sum(p.amount) FILTER (WHERE a.purpose = 'pix_clearing'), 0) AS clearing,
+               coalesce(sum(p.amount) FILTER (WHERE a.purpose = 'pix_blocked'), 0) AS blocked
+            FROM ledger_transactions AS l
+            JOIN ledger_postings AS p ON p.transaction_id = l.id
+            JOIN ledger_accounts AS a ON a.id = p.account_id AND a.owner IS NULL
+            WHERE l.key IN ('receipt/' || r.id || '/block', 'receipt/' || r.id || '/receive',
+                            'receipt/' || r.id || '/unblock', 'receipt/' || r.id || '/credit',
+                            'receipt/' || r.id || '/uncredit', 'receipt/' || r.id || '/leave',
+                            'receipt/' || r.id || '/refund', 'receipt/' || r.id || '/take-back')
+    ) AS b
+    WHERE (b.pending, -b.clearing, -b.blocked) IS DISTINCT FROM (
+        r.amount_centavos * (r.status IN ('blocked', 'received', 'refunding', 'refund_failed'))::int,
+        r.amount_centavos * (r.status IN ('received', 'credited', 'refunding', 'refund_failed'))::int,
+        r.amount_centavos * (r.status = 'blocked')::int)
+UNION ALL
+SELECT format('receipt %s is %s and its devolução is %s', r.id, r.status, coalesce(f.status, 'missing'))
+    FROM pix_receipts AS r
+    LEFT JOIN pix_refunds AS f ON f.receipt_id = r.id AND f.status <> 'rejected'
+    WHERE CASE r.status WHEN 'refunding' THEN f.status IS NULL OR f.status = 'refunded'
+                        WHEN 'refunded' THEN f.status IS DISTINCT FROM 'refunded'
+                        ELSE f.status IS NOT NULL END
 UNION ALL
 SELECT format('deposit %s (%s): the row says %s of %s on %s, the ledger %s',
               d.id, d.status, d.amount_units, d.asset_id, d.network_id, coalesce(p.amount::text, 'nothing'))

@@ -13,7 +13,7 @@ SELECT format('trade %s (%s): lock %s ran out at %s', t.id, t.status, l.kind, l.
 UNION ALL
 SELECT format('trade %s (%s) waits without a lock', t.id, t.status)
     FROM instant_trades AS t
-    WHERE t.status IN ('awaiting_deposit', 'transferring', 'confirming', 'paying_out', 'refunding')
+    WHERE t.status NOT IN ('completed', 'cancelled', 'expired', 'refunded', 'needs_review')
       AND NOT EXISTS (SELECT FROM trade_locks AS l WHERE l.trade_id = t.id AND l.released_at IS NULL)
 UNION ALL
 SELECT format('trade %s (%s) has ended and is locked by %s', t.id, t.status, l.kind)

@@ -1,4 +1,4 @@
-"""Law: a trade is paid out or refunded, never both; and its state, its outcome and its postings say the same."""
+"""Law: a trade is paid out, or delivered, or refunded, and never two of it; its state, outcome and postings agree."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +23,7 @@ WITH trades AS (
     FROM instant_trades AS t
     LEFT JOIN trade_outcomes AS o ON o.trade_id = t.id
     LEFT JOIN payouts AS p ON p.trade_id = t.id
+    WHERE t.operation = 'sell'
     GROUP BY t.id, p.key
 ), judged AS (
     SELECT id, status, CASE
@@ -48,6 +49,48 @@ WITH trades AS (
 SELECT format('trade %s (%s) %s', id, status, fault) FROM judged WHERE fault IS NOT NULL
 """)
 
+_PURCHASES = text("""
+WITH trades AS (
+    SELECT t.id, t.status, t.held_units,
+        count(o.id) FILTER (WHERE o.voided_at IS NULL) AS live,
+        count(o.id) FILTER (WHERE o.voided_at IS NULL AND o.outcome = 'delivery') AS deliveries,
+        count(o.id) FILTER (WHERE o.voided_at IS NULL AND o.outcome = 'refund') AS refunds,
+        (SELECT x.status FROM transfer_transactions AS x
+                WHERE x.trade_id = t.id AND x.purpose = 'delivery') AS sending,
+        (SELECT count(*) FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
+                WHERE c.trade_id = t.id AND r.status = 'credited') AS paid,
+        (SELECT count(*) FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
+                WHERE c.trade_id = t.id AND r.status IN ('received', 'refunding', 'refund_failed')) AS going,
+        EXISTS (SELECT FROM ledger_transactions AS l WHERE l.key = t.id || '/buy') AS bought,
+        EXISTS (SELECT FROM ledger_transactions AS l WHERE l.key = t.id || '/unbuy') AS unbought,
+        EXISTS (SELECT FROM ledger_transactions AS l WHERE l.key = t.id || '/delivery') AS delivered
+    FROM instant_trades AS t LEFT JOIN trade_outcomes AS o ON o.trade_id = t.id
+    WHERE t.operation = 'buy' GROUP BY t.id
+), judged AS (
+    SELECT id, status, CASE
+        WHEN live > 1 THEN 'has two live outcomes'
+        WHEN paid > 1 THEN 'was credited with two payments'
+        WHEN unbought <> (bought AND refunds = 1) THEN 'has a purchase and its undoing that do not agree'
+        WHEN deliveries = 1 AND NOT bought THEN 'is delivered and was never booked as bought'
+        WHEN sending IS NOT NULL AND NOT bought THEN 'has a delivery that nobody bought'
+        WHEN sending NOT IN ('rejected', 'failed') AND deliveries <> 1 THEN 'has a delivery and no live outcome'
+        WHEN delivered AND sending <> 'final' THEN 'is booked as delivered and its delivery is ' || sending
+        WHEN held_units <> 0 AND (deliveries <> 1 OR delivered) THEN 'holds coins that are not to be delivered'
+        WHEN status = 'completed' AND NOT delivered THEN 'was never delivered'
+        WHEN status = 'delivering' AND (deliveries <> 1 OR delivered) THEN 'has no delivery to wait for'
+        WHEN status IN ('refunding', 'refunded') AND refunds <> 1 THEN 'has no refund as its outcome'
+        WHEN status IN ('awaiting_payment', 'confirming_payment', 'cancelled', 'expired') AND live > 0
+            THEN 'has an outcome too early'
+        WHEN status IN ('refunded', 'expired') AND going > 0 AND NOT EXISTS (
+            SELECT FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
+            WHERE c.trade_id = trades.id AND r.reason = 'trade_over')
+            THEN 'has ended with a payment on its way back'
+    END AS fault FROM trades
+)
+SELECT format('trade %s (%s) %s', id, status, fault) FROM judged WHERE fault IS NOT NULL
+""")
+
 
 async def violations(conn: AsyncConnection) -> list[str]:
-    return list((await conn.execute(_SQL)).scalars())
+    found = [*(await conn.execute(_SQL)).scalars(), *(await conn.execute(_PURCHASES)).scalars()]
+    return [str(violation) for violation in found]

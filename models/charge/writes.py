@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,9 +13,11 @@ from models.charge.states import ChargeStatus
 from models.charge.tables import charges
 from models.charge.types import Charge
 from models.errors import Broken
+from models.instant_trade.types import Waits
 from models.outbox import Message, MessageKind, put
 
 WORKFLOW = "charge"
+_WAITS = TypeAdapter(Waits)
 REASON_MOST = 100
 
 
@@ -22,16 +25,17 @@ def workflow_id(key: str) -> str:
     return f"{WORKFLOW}/{key}"
 
 
-def start(charge_key: str, *, again: str = "") -> Message:
+def start(charge_key: str, *, waits: Waits | None = None, again: str = "") -> Message:
     """Have a charge made and looked after; ``again`` names the occasion of a later look, once its own watch is over.
 
-    The relay adds this installation's waits.
+    Where ``waits`` are left out, the relay adds this installation's.
     """
+    known = {} if waits is None else {"waits": _WAITS.dump_python(waits, mode="json")}
     return Message(
         MessageKind.START,
         f"{workflow_id(charge_key)}/{again}" if again else workflow_id(charge_key),
         workflow=WORKFLOW,
-        input={"key": charge_key},
+        input={"key": charge_key, **known},
         summary="a payment that came after its time" if again else "a PIX charge and what is paid on it",
         attributes={"Kind": WORKFLOW},
     )
@@ -48,7 +52,7 @@ async def order(
     now: datetime,
     window_seconds: float,
     leniency_seconds: float,
-    watch_seconds: float,
+    waits: Waits,
 ) -> list[int]:
     """Write the order under the key that the provider will know it by, and start its workflow; outbox rows."""
     expires_at = now + timedelta(seconds=window_seconds)
@@ -62,10 +66,10 @@ async def order(
             amount_centavos=amount_centavos,
             expires_at=expires_at,
             accepts_until=accepts_until,
-            watched_until=accepts_until + timedelta(seconds=watch_seconds),
+            watched_until=accepts_until + timedelta(seconds=waits.charge_watch_seconds),
         )
     )
-    return await put(conn, start(key))
+    return await put(conn, start(key, waits=waits))
 
 
 async def mark_submitted(conn: AsyncConnection, charge: Charge, *, window_seconds: int) -> Charge:

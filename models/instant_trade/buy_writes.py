@@ -61,7 +61,7 @@ async def accept(
         now=now,
         window_seconds=window,
         leniency_seconds=terms.payment_leniency_seconds,
-        watch_seconds=waits.charge_watch_seconds,
+        waits=waits,
     )
     return [*charge, *await put(conn, start(quote, reference, TradeInput(trade_id, status, terms, waits)))]
 

@@ -11,6 +11,7 @@ from liquida import database as migrations
 from liquida.checks import balances_add_up
 from liquida.stack.postgres import Postgres, as_owner, create_database
 from models import tables, transitions
+from models.charge.states import NEXT as CHARGE
 from models.instant_trade.states import NEXT as TRADE
 from models.ledger import queries
 from models.ledger.chart import Account
@@ -18,6 +19,8 @@ from models.ledger.post import post
 from models.ledger.types import Kind, move
 from models.network.writes import seed
 from models.payout.states import NEXT as PAYOUT
+from models.pix_refund.states import NEXT as REFUND
+from models.receipt.states import NEXT as RECEIPT
 from models.transfer.states import NEXT as TRANSFER
 from tests.models.world import ETH, NETWORKS
 
@@ -88,9 +91,9 @@ def batch(key: str, kind: str, source: tuple[str, str, str | None], target: tupl
 
 class TestTransitions:
     def test_of_every_noun_reach_every_state_and_name_no_other(self) -> None:
-        for table in (TRADE, TRANSFER, PAYOUT):
+        for table in (TRADE, TRANSFER, PAYOUT, CHARGE, RECEIPT, REFUND):
             first = next(iter(table))
-            beginnings = {first, "transferring"}
+            beginnings = {first, "transferring", "awaiting_payment", "received"}
 
             reached = {after for following in table.values() for after in following} | beginnings
 

@@ -86,7 +86,7 @@ class TestOutcome:
         await world.sell(Funding.DEPOSIT)
         await world.execute(OUTCOME, outcome="refund")
 
-        with pytest.raises(DBAPIError, match="only a payout"):
+        with pytest.raises(DBAPIError, match="no refund"):
             await world.execute(VOID)
 
     @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ from models.document import writes as documents
 from models.document.types import Holder
 from models.ids import new_id
 from models.instant_trade import queries as trades
-from models.instant_trade.advance import advance, follow_transfer, operate
+from models.instant_trade.advance import advance, follow_transfer
+from models.instant_trade.operate import operate
 from models.instant_trade.tables import instant_trades
 from models.instant_trade.types import (
     Advance,
@@ -53,7 +54,7 @@ from models.payout import writes as payouts
 from models.payout.states import PayoutStatus
 from models.payout.types import Report
 from models.quote import writes as quotes
-from models.quote.types import Funding, LockedSide, Quote
+from models.quote.types import Funding, LockedSide, Quote, Side
 from models.secret_box import SecretBox
 from models.transfer import policy
 from models.transfer import queries as transfers
@@ -191,7 +192,7 @@ class World:
         values: dict[str, object] = {
             "id": new_id(),
             "user_id": self.user_id,
-            "operation": "sell",
+            "operation": Side.SELL,
             "asset_id": asset.id,
             "network_id": "ethereum",
             "funding": funding,
