@@ -1,7 +1,10 @@
 """One bank and one receiver for most tests, and new ones for those that kill or black them out."""
 
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +60,52 @@ async def provider(sandbox: SandboxProcess) -> AsyncIterator[SandboxProvider]:
     running = sandbox.provider(timeout_seconds=1.5)
     yield running
     await running.close()
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int, bytes], str]]:
+    """Start a server that gives every request one answer, slowly if ``seconds_per_byte``; returns its URL."""
+    with ExitStack() as stack:
+
+        def start(status: int, body: bytes, *, seconds_per_byte: float = 0) -> str:
+            class Handler(BaseHTTPRequestHandler):
+                def answer(self) -> None:
+                    self.rfile.read(int(self.headers.get("content-length", 0)))
+                    self.send_response(status)
+                    self.send_header("content-length", str(len(body)))
+                    self.end_headers()
+                    try:
+                        for byte in body:
+                            self.wfile.write(bytes([byte]))
+                            time.sleep(seconds_per_byte)
+                    except OSError:
+                        return
+
+                do_GET = do_POST = answer
+
+                def log_message(self, *_: Any) -> None:
+                    pass
+
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            stack.callback(server.server_close)
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., SandboxProvider]]:
+    """Make adapters to any URL; they are closed at the end."""
+    made: list[SandboxProvider] = []
+
+    def make(url: str, **more: Any) -> SandboxProvider:
+        made.append(SandboxProvider(url, api_key="any", **{"timeout_seconds": 1.0, **more}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()

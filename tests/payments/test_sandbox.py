@@ -258,7 +258,9 @@ class TestMoodsOfTheAnswer:
 
         assert becomes(sandbox, order, "paid")
 
-    @pytest.mark.parametrize(("mood", "status"), [("error_500_before_accepting", 500), ("no_balance", 409)])
+    @pytest.mark.parametrize(
+        ("mood", "status"), [("error_500_before_accepting", 500), ("no_balance", 409), ("limit_reached", 409)]
+    )
     def test_before_accepting_records_nothing_and_passes_the_second_time(
         self, sandbox: SandboxProcess, mood: str, status: int
     ) -> None:
@@ -368,6 +370,14 @@ class TestMoodsOfTheOutcome:
 
         assert all(becomes(bank, order, state) for order, state in zip(orders, states, strict=True))
         assert [each["moods"] for each in bank.payouts()] == [["rejected"], ["rejected"], []]
+
+    def test_a_receipts_own_mood_is_an_error_and_as_a_tag_a_customers_own(self, sandbox: SandboxProcess) -> None:
+        order = new_order("blocked")
+
+        by_header = submit(sandbox, order, headers={"x-sandbox-mood": "blocked"})
+        by_tag = submit(sandbox, order)
+
+        assert [422, 201] == [by_header.status_code, by_tag.status_code]
 
     def test_a_misspelt_mood_is_an_error_but_a_customers_own_tag_is_not(self, sandbox: SandboxProcess) -> None:
         order = new_order("newsletter")

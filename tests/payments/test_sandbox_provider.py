@@ -2,13 +2,9 @@
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,6 +15,7 @@ from models.errors import (
     PayoutRefused,
     PayoutUnknown,
     ProviderBalanceTooLow,
+    ProviderLimitReached,
     WebhookRejected,
 )
 from payments.protocol import PayoutReport, PayoutState, PixProvider
@@ -38,55 +35,6 @@ async def settled(provider: PixProvider, key: str) -> PayoutReport:
         while (report := await provider.find_payout(key)).state is PayoutState.PROCESSING:
             await asyncio.sleep(0.02)
     return report
-
-
-@pytest.fixture
-def answering() -> Iterator[Callable[[int, bytes], str]]:
-    """Start a server that gives every request one answer, slowly if ``seconds_per_byte``; returns its URL."""
-    with ExitStack() as stack:
-
-        def start(status: int, body: bytes, *, seconds_per_byte: float = 0) -> str:
-            class Handler(BaseHTTPRequestHandler):
-                def answer(self) -> None:
-                    self.rfile.read(int(self.headers.get("content-length", 0)))
-                    self.send_response(status)
-                    self.send_header("content-length", str(len(body)))
-                    self.end_headers()
-                    try:
-                        for byte in body:
-                            self.wfile.write(bytes([byte]))
-                            time.sleep(seconds_per_byte)
-                    except OSError:
-                        return
-
-                do_GET = do_POST = answer
-
-                def log_message(self, *_: Any) -> None:
-                    pass
-
-            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-            thread.start()
-            stack.callback(server.server_close)
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_port}"
-
-        yield start
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., SandboxProvider]]:
-    """Make adapters to any URL; they are closed at the end."""
-    made: list[SandboxProvider] = []
-
-    def make(url: str, **more: Any) -> SandboxProvider:
-        made.append(SandboxProvider(url, api_key="any", **{"timeout_seconds": 1.0, **more}))
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.close()
 
 
 class TestPayout:
@@ -166,6 +114,16 @@ class TestPayout:
 
         assert isinstance(error.value, PayoutUnknown)
         assert error.value.retryable
+        assert (await provider.payout(order)).state is PayoutState.PROCESSING
+
+    async def test_beyond_a_limit_is_unknown_and_passes_when_sent_again(self, provider: PixProvider) -> None:
+        order = new_order("limit_reached")
+
+        with pytest.raises(ProviderLimitReached) as error:
+            await provider.payout(order)
+
+        assert isinstance(error.value, PayoutUnknown)
+        assert (await provider.find_payout(order.key)).state is PayoutState.NOT_FOUND
         assert (await provider.payout(order)).state is PayoutState.PROCESSING
 
     async def test_with_another_content_under_the_key_breaks_our_law(self, provider: PixProvider) -> None:
