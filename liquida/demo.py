@@ -86,6 +86,7 @@ class Demo:
         self._http = httpx.AsyncClient(base_url=found.public_url, trust_env=False, timeout=30)
         self._node = found.networks["ethereum"].rpc_urls[0]
         self._rich = ""
+        self._operator: Client | None = None
 
     async def run(self) -> None:
         """:raises Broken: something ended otherwise than told."""
@@ -147,9 +148,10 @@ class Demo:
         """A new user with a verified document, a platform address and a PIX key. ``mood`` steers the sandbox bank."""
         name, tax_id = secrets.token_hex(4), CPF().generate()
         user_id, client = await self._user(f"demo.{name}@example.com", "user")
-        _, operator = await self._user(f"demo.{name}.operator@example.com", "operator")
+        if self._operator is None:
+            _, self._operator = await self._user(f"demo.{name}.operator@example.com", "operator")
         evidence = {"tax_id": tax_id, "name": NAME, "evidence": "demo"}
-        await operator.put(f"/api/v1/users/{user_id}/document", evidence)
+        await self._operator.put(f"/api/v1/users/{user_id}/document", evidence)
         payee = {
             "pix_key": f"demo.{name}{mood}@example.com",
             "pix_key_kind": "email",
