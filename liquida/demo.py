@@ -15,6 +15,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
+from validate_docbr import CPF
 
 from chains import registry
 from liquida import accounts, database, wiring
@@ -32,6 +33,7 @@ from models.wallet import allocate
 
 ETHER = 10**18
 HOUSE_ETHER = 5
+NAME = "Pessoa de Demonstracao"
 TRADE_SECONDS = 90
 WIDTH = 130
 """Of the tables, where no terminal says how wide it is."""
@@ -51,7 +53,7 @@ class Story:
 
 
 class Client:
-    """A user of the API, as any outside program would be one."""
+    """A user of the API, as any outside program would be one. Their PIX keys are new, so they sell little."""
 
     def __init__(self, http: httpx.AsyncClient, key: str) -> None:
         self._http = http
@@ -61,6 +63,9 @@ class Client:
 
     async def get(self, path: str) -> Any:
         return await self._call("GET", path)
+
+    async def put(self, path: str, body: dict[str, str]) -> Any:
+        return await self._call("PUT", path, json=body)
 
     async def post(self, path: str, body: dict[str, str]) -> Any:
         return await self._call("POST", path, json=body, headers={"idempotency-key": secrets.token_hex(16)})
@@ -81,15 +86,16 @@ class Demo:
         self._http = httpx.AsyncClient(base_url=found.public_url, trust_env=False, timeout=30)
         self._node = found.networks["ethereum"].rpc_urls[0]
         self._rich = ""
+        self._operator: Client | None = None
 
     async def run(self) -> None:
         """:raises Broken: something ended otherwise than told."""
         self._rich = (await ask(self._node, "eth_accounts"))[0]
         await self._fund_the_house()
         stories = [
-            await self._told("sell 0.25 ETH held on the platform", "completed", self._from_custody),
-            await self._told("sell 0.10 ETH by deposit, sending 0.15", "completed", self._by_deposit),
-            await self._told("sell 0.10 ETH, the bank rejects the PIX", "refunded", self._rejected),
+            await self._told("sell 0.05 ETH held on the platform", "completed", self._from_custody),
+            await self._told("sell 0.05 ETH by deposit, sending 0.10", "completed", self._by_deposit),
+            await self._told("sell 0.05 ETH, the bank rejects the PIX", "refunded", self._rejected),
         ]
         await self._agree()
         self._console.print(_trades(stories))
@@ -118,13 +124,13 @@ class Demo:
         ana = await self._client()
         await self._send(ana.address, ETHER // 2)
         await self._until(lambda: self._has(ana, "0.5"), "the deposit to be credited")
-        await self._sell(ana, story, amount="0.25", funding="custody")
+        await self._sell(ana, story, amount="0.05", funding="custody")
         await self._finish(ana, story)
 
     async def _by_deposit(self, story: Story) -> None:
         bia, refund = await self._client(), await self._outside()
-        await self._sell(bia, story, amount="0.10", funding="deposit", refund_address=refund)
-        await self._send(story.trade["deposit_address"], 15 * ETHER // 100)
+        await self._sell(bia, story, amount="0.05", funding="deposit", refund_address=refund)
+        await self._send(story.trade["deposit_address"], ETHER // 10)
         await self._finish(bia, story)
         await self._until(lambda: self._arrived(refund, 5 * ETHER // 100), "the excess to come back")
         story.notes = "0.05 ETH too much came back"
@@ -132,28 +138,33 @@ class Demo:
 
     async def _rejected(self, story: Story) -> None:
         caio, refund = await self._client("+rejected"), await self._outside()
-        await self._sell(caio, story, amount="0.10", funding="deposit", refund_address=refund)
-        await self._send(story.trade["deposit_address"], ETHER // 10)
+        await self._sell(caio, story, amount="0.05", funding="deposit", refund_address=refund)
+        await self._send(story.trade["deposit_address"], ETHER // 20)
         await self._finish(caio, story)
-        await self._until(lambda: self._arrived(refund, ETHER // 10), "the refund to arrive")
-        story.notes = "0.10 ETH came back"
+        await self._until(lambda: self._arrived(refund, ETHER // 20), "the refund to arrive")
+        story.notes = "0.05 ETH came back"
 
     async def _client(self, mood: str = "") -> Client:
-        """A new user with an API key, a platform address and a PIX key. ``mood`` steers the sandbox bank."""
-        name = secrets.token_hex(4)
-        _, key = await accounts.add(
-            self._settings.database_url, email=f"demo.{name}@example.com", role="user", password=None
-        )
-        client = Client(self._http, key)
+        """A new user with a verified document, a platform address and a PIX key. ``mood`` steers the sandbox bank."""
+        name, tax_id = secrets.token_hex(4), CPF().generate()
+        user_id, client = await self._user(f"demo.{name}@example.com", "user")
+        if self._operator is None:
+            _, self._operator = await self._user(f"demo.{name}.operator@example.com", "operator")
+        evidence = {"tax_id": tax_id, "name": NAME, "evidence": "demo"}
+        await self._operator.put(f"/api/v1/users/{user_id}/document", evidence)
         payee = {
             "pix_key": f"demo.{name}{mood}@example.com",
             "pix_key_kind": "email",
-            "holder_name": "Pessoa de Demonstracao",
-            "holder_tax_id": "529.982.247-25",
+            "holder_name": NAME,
+            "holder_tax_id": tax_id,
         }
         client.address = (await client.post("/api/v1/wallet/addresses", {"network": "ethereum"}))["address"]
         client.bank_data_id = (await client.post("/api/v1/bank-data", payee))["id"]
         return client
+
+    async def _user(self, email: str, role: str) -> tuple[str, Client]:
+        user_id, key = await accounts.add(self._settings.database_url, email=email, role=role, password=None)
+        return user_id, Client(self._http, key)
 
     async def _sell(self, client: Client, story: Story, **order: str) -> None:
         whole = {"operation": "sell", "asset": "ETH", "network": "ethereum", **order}

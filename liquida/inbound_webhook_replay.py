@@ -58,7 +58,7 @@ class Replay:
             await put(conn, *messages)
         words = ("would ring", "would ask to start") if self._dry else ("rang", "asked to start")
         told = [f"{words[message.kind is MessageKind.START]} {message.workflow_id}" for message in messages]
-        return ", ".join(told) or NOBODY
+        return "\n".join(told) or NOBODY
 
     def _not_read(self, why: str) -> str:
         self.unread += 1

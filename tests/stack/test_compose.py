@@ -21,7 +21,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 WORKERS = {name: service for name, service in SERVICES.items() if name.startswith("worker-")}
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-SECRETS = re.compile(r"PASSWORD|SECRET|KEY|PASSPHRASE|PWD")
+SECRETS = re.compile(r"PASSWORD|SECRET|(?<!NEW_)KEY|PASSPHRASE|PWD")
 FROM_ENVIRONMENT = re.compile(r"\$\{(\w+)[:?-]")
 
 
