@@ -20,7 +20,7 @@ from models.outbox import look, put
 from models.payout import queries as payouts
 from models.payout.types import Payout
 from models.payout.writes import learn_provider_id
-from payments.protocol import ChargeEvent, PayoutEvent, PayoutState, RefundEvent, WebhookEvent
+from payments.protocol import ChargeEvent, DisputeEvent, PayoutEvent, PayoutState, RefundEvent, WebhookEvent
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -123,6 +123,8 @@ async def _tell_returned(conn: AsyncConnection, provider: str, event: RefundEven
 def _claim(event: WebhookEvent) -> str:
     if isinstance(event, PayoutEvent):
         return event.state
+    if isinstance(event, DisputeEvent):
+        return "dispute"
     return "charge" if isinstance(event, ChargeEvent) else "refund"
 
 
