@@ -54,5 +54,8 @@ async def _answers(provider: PixProvider) -> bool:
         await look(provider)
     except LiquidaError as error:
         log.warning("provider.not_answering", provider=provider.name, error=error.type, why=error.detail)
-        return False
-    return True
+    except Exception as error:  # noqa: BLE001 a look that goes wrong must not end the worker that pays
+        log.warning("provider.not_answering", provider=provider.name, error=type(error).__name__)
+    else:
+        return True
+    return False

@@ -11,10 +11,12 @@ from payments.efi.words import (
     REFUND_STATES,
     Centavos,
     Devolucao,
+    Devolucoes,
     Words,
     bare_tax_id,
     reais,
     safe_reason,
+    taken_back_centavos,
     tax_id_field,
 )
 from payments.protocol import ChargeOrder, ChargeReport, ChargeState, Receipt, RefundReport, RefundState
@@ -39,6 +41,7 @@ class ReceivedPix(Words):
     horario: AwareDatetime
     pagador: Payer | None = None
     gn_extras: ReceivedExtras | None = None
+    devolucoes: Devolucoes = Field(default_factory=list)
 
 
 class Value(Words):
@@ -102,4 +105,5 @@ def _receipt(pix: ReceivedPix) -> Receipt:
         payer_tax_id=bare_tax_id(payer.cpf or payer.cnpj),
         # No PIX is of 0.00 (SPI code AM01): banks write that while they hold one back.
         blocked=pix.valor == 0,
+        taken_back_centavos=taken_back_centavos(pix.devolucoes),
     )

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from models.errors import OperationKeyReused, PayoutRefused, PayoutUnknown, ProviderBalanceTooLow
-from payments.efi import statement, webhook
+from payments.efi import disputes, statement, webhook
 from payments.efi.charges import Cob, charge_report, cob_body, refund_report
 from payments.efi.door import Door
 from payments.efi.words import (
@@ -33,6 +33,7 @@ from payments.protocol import (
     ChargeOrder,
     ChargeReport,
     ChargeState,
+    DisputeReport,
     PayoutOrder,
     PayoutReport,
     PayoutState,
@@ -60,7 +61,7 @@ REFUND_REFUSALS = MALFORMED | {(400, "pix_nao_encontrado")}
 
 
 class EfiProvider:
-    """A :class:`payments.protocol.PixProvider` and a :class:`payments.protocol.PixCollector`.
+    """A :class:`payments.protocol.PixProvider`, ``PixCollector`` and, but for defending, ``PixDisputes``.
 
     :param pix_key: a key of our account at Efí: what pays and what charges name. Efí pays from it only while a
         webhook is registered for it.
@@ -202,6 +203,21 @@ class EfiProvider:
         if _is_missing(answer, "devolucao_nao_encontrada", "pix_nao_encontrado"):
             return RefundReport(RefundState.NOT_FOUND)
         return refund_report(read(Devolucao, answer), order.key)
+
+    async def find_dispute(self, dispute_id: str) -> DisputeReport:
+        """See :meth:`payments.protocol.PixDisputes.find_dispute`. ``dispute_id``: its ``idInfracao``.
+
+        Efí says until when it decides, not until when we may answer.
+        """
+        return await disputes.dispute_report(self._door, dispute_id)
+
+    async def defend(self, dispute_id: str, statement: str) -> None:
+        """:raises PayoutRefused: always: a person hands it in, in Efí's own app.
+
+        Its call for this wants ``analise`` to be "aceito" or "rejeitado", and publishes nowhere whether that is
+        said of the claim or of the defence. The wrong word would give the money away.
+        """
+        raise PayoutRefused("defend it in Efí's own app, not here", reason="not_by_api")
 
     def _payout_body(self, order: PayoutOrder) -> dict[str, Any]:
         info = {"infoPagador": order.description[:INFO_LENGTH_MAX]} if order.description else {}

@@ -38,6 +38,9 @@ RETURNED = "DEVOLVIDO"
 LEFT_US = frozenset({"REALIZADO", RETURNED})
 """Statuses of a sent PIX that was settled; ``DEVOLVIDO`` is reported from the field and in no published list."""
 
+TAKEN_BACK = frozenset({"MED_OPERACIONAL", "MED_FRAUDE", "MED_PIX_AUTOMATICO"})
+"""Kinds of devolução (Bacen API Pix, ``natureza``) that are the bank's and not ours."""
+
 PARTLY_RETURNED = "PARTIAL_RETURN"
 INFO_LENGTH_MAX = 139
 REASON_LENGTH_MAX = 140
@@ -212,6 +215,11 @@ def sent_state(pix: SentPix) -> tuple[PayoutState, str | None]:
 
 def returned_centavos(devolucoes: Iterable[Devolucao]) -> int:
     return sum(each.valor for each in devolucoes if each.status == RETURNED)
+
+
+def taken_back_centavos(devolucoes: Iterable[Devolucao]) -> int:
+    """What the bank has sent back of a receipt without our asking."""
+    return returned_centavos(each for each in devolucoes if each.natureza in TAKEN_BACK)
 
 
 def _return_reason(devolucoes: Iterable[Devolucao]) -> str | None:

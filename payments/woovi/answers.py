@@ -155,6 +155,27 @@ class RefundAnswer(BaseModel):
     refund: Refund = Field(validation_alias=AliasChoices("refund", "pixTransactionRefund"))
 
 
+class Dispute(BaseModel):
+    """A MED has neither amount nor words; a chargeback's sample has no id."""
+
+    id: str | None = None
+    status: str
+    end_to_end_id: str = Field(alias="endToEndId")
+    value: Annotated[Centavos, Field(gt=0)] | None = None
+
+
+class DisputeAnswer(BaseModel):
+    dispute: Dispute
+
+
+class StoredFile(BaseModel):
+    id: str
+
+
+class FileAnswer(BaseModel):
+    file: StoredFile
+
+
 class PublicKey(BaseModel):
     key: str
 

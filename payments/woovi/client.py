@@ -156,11 +156,33 @@ class WooviClient:
 
         :raises PayoutUnknown: no whole answer within the time.
         """
-        headers = {} if is_public or not self._app_id else {"authorization": self._app_id}
+        headers = {} if is_public else self._headers
+        return await self._send(self._client.build_request(method, path, json=json, params=params, headers=headers))
+
+    async def upload(self, purpose: str, key: str, name: str, content: bytes) -> Answer:
+        """Store a PDF, or find the earlier storing of, this key. One attempt.
+
+        :raises PayoutUnknown: no whole answer within the time.
+        """
+        return await self._send(
+            self._client.build_request(
+                "POST",
+                "/api/v1/files",
+                data={"purpose": purpose, "correlationID": key},
+                files={"file": (name, content, "application/pdf")},
+                headers=self._headers,
+            )
+        )
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"authorization": self._app_id} if self._app_id else {}
+
+    async def _send(self, request: httpx.Request) -> Answer:
         try:
             # httpx's own timeouts bound each read; an answer that drips would pass them for ever.
             async with asyncio.timeout(self._timeout_seconds):
-                answer = await self._client.request(method, path, json=json, params=params, headers=headers)
+                answer = await self._client.send(request)
         except (TimeoutError, httpx.HTTPError) as error:
             raise PayoutUnknown(f"the provider did not answer: {type(error).__name__}") from None
         return Answer(answer.status_code, parse_json(answer.content))

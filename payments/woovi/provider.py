@@ -8,6 +8,7 @@ from models.errors import PayoutUnknown
 from payments.protocol import (
     ChargeOrder,
     ChargeReport,
+    DisputeReport,
     PayoutOrder,
     PayoutReport,
     RefundOrder,
@@ -19,6 +20,7 @@ from payments.woovi import pages
 from payments.woovi.answers import Accounts, PublicKeys
 from payments.woovi.charges import Charges
 from payments.woovi.client import PRODUCTION_URL, WooviClient
+from payments.woovi.disputes import Disputes
 from payments.woovi.payouts import Payouts
 from payments.woovi.webhooks import PUBLISHED_KEY, Verifier, events
 
@@ -26,7 +28,7 @@ KEYS_AGE_SECONDS_MOST = 60 * 60
 
 
 class WooviProvider:
-    """A :class:`payments.protocol.PixProvider` and :class:`payments.protocol.PixCollector`.
+    """A :class:`payments.protocol.PixProvider`, ``PixCollector`` and ``PixDisputes``.
 
     :param app_id: the AppID, which Woovi takes as it is for ``Authorization``.
     :param webhook_secrets: of our endpoint: the ``authorization`` it was registered with, or its HMAC secret;
@@ -56,6 +58,7 @@ class WooviProvider:
         self._client = WooviClient(url, app_id=app_id, timeout_seconds=timeout_seconds)
         self._payouts = Payouts(self._client, checks_holder=checks_holder)
         self._charges = Charges(self._client)
+        self._disputes = Disputes(self._client)
         self._keys_asked_at: float | None = None
 
     async def close(self) -> None:
@@ -103,6 +106,14 @@ class WooviProvider:
         except (PayoutUnknown, ValueError):
             return False
         return True
+
+    async def find_dispute(self, dispute_id: str) -> DisputeReport:
+        """See :meth:`payments.protocol.PixDisputes.find_dispute`."""
+        return await self._disputes.find(dispute_id)
+
+    async def defend(self, dispute_id: str, statement: str) -> None:
+        """See :meth:`payments.protocol.PixDisputes.defend`."""
+        await self._disputes.defend(dispute_id, statement)
 
     async def charge(self, order: ChargeOrder) -> ChargeReport:
         """See :meth:`payments.protocol.PixCollector.charge`."""

@@ -175,6 +175,7 @@ class EfiDouble:
         self.payouts: dict[str, dict[str, Any]] = {}
         self.charges: dict[str, dict[str, Any]] = {}
         self.received: dict[str, dict[str, Any]] = {}
+        self.infractions: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
         server = self.authority.issue("server", server=True)
@@ -255,6 +256,8 @@ class EfiDouble:
             self._route("GET", "/v2/gn/pix/enviados/id-envio/{key}", self._find_sent),
             self._route("GET", "/v2/gn/pix/enviados", self._list_sent),
             self._route("GET", "/v2/pix", self._list_received),
+            self._route("GET", "/v2/pix/{e2e}", self._find_received),
+            self._route("GET", "/v2/gn/infracoes", self._list_infractions),
             self._route("GET", "/v2/gn/saldo", self._balance),
             self._route("PUT", "/v2/cob/{key}", self._charge),
             self._route("GET", "/v2/cob/{key}", self._find_charge),
@@ -375,6 +378,36 @@ class EfiDouble:
 
     def _list_received(self, request: Request, _: bytes) -> tuple[int, Any]:
         return 200, self._page(request, list(self.received.values()), lambda pix: pix["horario"])
+
+    def _find_received(self, request: Request, _: bytes) -> tuple[int, Any]:
+        pix = self.received.get(request.path_params["e2e"])
+        if pix is None:
+            raise Answer(400, "pix_nao_encontrado", "Nenhum pix encontrado para o identificador informado")
+        return 200, _public(pix)
+
+    def _list_infractions(self, request: Request, _: bytes) -> tuple[int, Any]:
+        pages = self._page(request, self.infractions, lambda infraction: infraction["criadoEm"])
+        return 200, {"parametros": pages["parametros"], "infracoes": pages["pix"]}
+
+    def accuse(self, end_to_end_id: str, valor: str, status: str = "ABERTA", **more: Any) -> str:
+        """A payer's bank claims a receipt; the infraction's id."""
+        infraction = {
+            "idInfracao": str(uuid.uuid4()),
+            "endToEndId": end_to_end_id,
+            "protocolo": "1313",
+            "dataTransacao": _time(None),
+            "valor": valor,
+            "chave": OUR_KEY,
+            "status": status,
+            "razao": "Solicitação de devolução",
+            "tipoSituacao": "golpe",
+            "comentario": "Foi a Ana, CPF 529.982.247-25",
+            "identificadorTicket": [94],
+            "dadosAnalise": {"abertura": _time(None), "prazoFinalizacao": _time(None)},
+            "criadoEm": _time(None),
+        }
+        self.infractions.append(infraction | more)
+        return str(self.infractions[-1]["idInfracao"])
 
     def _page(self, request: Request, all_pix: list[dict[str, Any]], time_of: Any) -> dict[str, Any]:
         query = request.query_params

@@ -14,6 +14,8 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import HTTP
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -92,6 +94,18 @@ class RefundPayload(_Strict):
     value: Annotated[int, Field(gt=0)]
 
 
+class EvidenceDocument(_Strict):
+    """``url`` or ``fileId``, never both."""
+
+    fileId: Annotated[str, Field(min_length=1)]
+    description: str
+    correlationID: Annotated[str, Field(min_length=1)]
+
+
+class EvidencePayload(_Strict):
+    documents: Annotated[list[EvidenceDocument], Field(min_length=1)]
+
+
 @dataclass
 class Payment:
     content: PaymentCreatePayload
@@ -117,6 +131,12 @@ class Woovi:
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
     transactions: list[dict[str, Any]] = field(default_factory=list)
     statement: list[dict[str, Any]] = field(default_factory=list)
+    disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """By the correlationID they were stored under."""
+    evidence: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Files by the dispute they were handed in for."""
+    takes_files: bool = True
     public_keys: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -195,6 +215,9 @@ class Woovi:
             "find_charge": ("GET", "/api/v1/charge/{id}", self._find_charge),
             "refund": ("POST", "/api/v1/refund", self._refund),
             "find_refund": ("GET", "/api/v1/refund/{id}", self._find_refund),
+            "dispute": ("GET", "/api/v1/dispute/{id}", self._dispute),
+            "evidence": ("POST", "/api/v1/dispute/{id}/evidence", self._evidence),
+            "files": ("POST", "/api/v1/files", self._files),
             "public_keys": ("GET", "/api/v1/webhook/public-keys", self._public_keys),
         }
         return Starlette(
@@ -217,7 +240,8 @@ class Woovi:
                     self.violations.append("public_keys: the AppID is told to whom it does not concern")
             elif request.headers.get("authorization") != APP_ID:
                 return JSONResponse({"error": "appID inválido"}, 401)
-            if request.method == "POST" and request.headers.get("content-type") != "application/json":
+            kind = "multipart/form-data" if step == "files" else "application/json"
+            if request.method == "POST" and request.headers.get("content-type", "").partition(";")[0] != kind:
                 self.violations.append(f"{step}: content-type")
             if request.method == "GET" and body:
                 self.violations.append(f"{step}: a GET with a body")
@@ -302,6 +326,9 @@ class Woovi:
         return JSONResponse(_view(payment) | ({"destination": self.destination} if approved else {}))
 
     async def _transaction(self, request: Request) -> Response:
+        for received in self.transactions:
+            if received["endToEndId"] == request.path_params["id"]:
+                return JSONResponse({"transaction": received})
         for payment in self.payments.values():
             if payment.end_to_end_id == request.path_params["id"]:
                 return JSONResponse(
@@ -397,6 +424,40 @@ class Woovi:
     async def _find_refund(self, request: Request) -> Response:
         refund = self.refunds.get(request.path_params["id"])
         return JSONResponse({"pixTransactionRefund": refund}) if refund else _no("Reembolso não encontrado")
+
+    async def _dispute(self, request: Request) -> Response:
+        dispute = self.disputes.get(request.path_params["id"])
+        return JSONResponse({"dispute": dispute}) if dispute else _no("Disputa não encontrada")
+
+    async def _files(self, request: Request) -> Response:
+        head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
+        parts: dict[str, Any] = {}
+        for part in BytesParser(policy=HTTP).parsebytes(head + await request.body()).iter_parts():
+            content = part.get_payload(decode=True)
+            parts[str(part.get_param("name", header="content-disposition"))] = (part.get_content_type(), content)
+        key, (kind, content) = parts["correlationID"][1].decode(), parts["file"]
+        if set(parts) != {"file", "purpose", "correlationID"} or parts["purpose"][1] != b"DISPUTE_EVIDENCE":
+            self.violations.append(f"files: {sorted(parts)}")
+        if kind != "application/pdf" or not content.startswith(b"%PDF-"):
+            return JSONResponse({"error": "content type"}, 415)
+        status = 200 if key in self.files else 201
+        stored = self.files.setdefault(key, content)
+        return JSONResponse(
+            {"file": {"id": f"file-{key}", "correlationID": key, "contentType": kind, "size": len(stored)}}, status
+        )
+
+    async def _evidence(self, request: Request) -> Response:
+        order = await self._read(request, EvidencePayload)
+        dispute = self.disputes.get(request.path_params["id"])
+        if order is None or dispute is None:
+            return _no("Disputa não encontrada")
+        if not self.takes_files:
+            sentence = "Your account does not have the permission to send a evidence by fileId"
+            return JSONResponse({"error": sentence, "errorCode": "DISPUTE_EVIDENCE_FILE_ID_NOT_ALLOWED"}, 403)
+        if dispute["status"] not in {"OPENED", "IN_REVIEW"}:
+            return _no("A disputa já foi encerrada")
+        self.evidence[request.path_params["id"]] += [each.fileId for each in order.documents]
+        return JSONResponse({"documents": [each.model_dump() for each in order.documents]})
 
     async def _public_keys(self, request: Request) -> Response:
         return JSONResponse(

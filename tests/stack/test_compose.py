@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from liquida.settings import Durations, Settings
 from liquida.stack.postgres import RUNTIME_ROLE
 from liquida.stack.services import QUEUES
+from liquida.wiring import CREDENTIALS, WEBHOOK_SECRETS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -22,6 +23,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 WORKERS = {name: service for name, service in SERVICES.items() if name.startswith("worker-")}
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 SECRETS = re.compile(r"PASSWORD|SECRET|(?<!NEW_)KEY|PASSPHRASE|PWD")
+PASSED_ON = "None"
+"""Without a value: passed on if .env sets it."""
 FROM_ENVIRONMENT = re.compile(r"\$\{(\w+)[:?-]")
 
 
@@ -52,7 +55,7 @@ class TestCompose:
     @pytest.mark.parametrize("name", SERVICES)
     def test_takes_every_secret_from_the_environment(self, name: str) -> None:
         for variable, value in _environment(SERVICES[name]).items():
-            if SECRETS.search(variable):
+            if SECRETS.search(variable) and value != PASSED_ON:
                 assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), variable
             assert not re.search(r"://[^:/@]+:(?!\$\{)[^@]+@", value), variable
 
@@ -98,9 +101,29 @@ class TestCompose:
         assert f"CREATE ROLE {RUNTIME_ROLE} " in (ROOT / "deploy" / "ledger" / "create-runtime-role.sh").read_text()
 
     def test_gives_provider_credentials_to_payments_alone(self) -> None:
-        holders = {name for name, service in OURS.items() if "LIQUIDA_SANDBOX_API_KEY" in _environment(service)}
+        credentials = {f"LIQUIDA_{setting.upper()}" for needed in CREDENTIALS.values() for setting in needed}
+        credentials |= {"LIQUIDA_EFI_CERTIFICATE_KEY"}
+        holders = {name for name, service in OURS.items() if credentials & set(_environment(service))}
 
         assert {"worker-payments"} == holders
+        assert [] == sorted(credentials - set(_environment(OURS["worker-payments"])))
+
+    def test_gives_the_providers_webhook_secrets_to_the_api_alone(self) -> None:
+        secrets = {f"LIQUIDA_{setting.upper()}" for needed in WEBHOOK_SECRETS.values() for setting in needed}
+        holders = {name for name, service in OURS.items() if secrets & set(_environment(service))}
+
+        assert {"api"} == holders
+        assert [] == sorted(secrets - set(_environment(OURS["api"])))
+
+    def test_shows_the_certificates_to_payments_alone(self) -> None:
+        holders = {
+            name
+            for name, service in SERVICES.items()
+            if any("certificates" in mount for mount in service.get("volumes", []))
+        }
+
+        assert {"worker-payments"} == holders
+        assert "*\n!.gitignore\n" == (ROOT / "deploy" / "certificates" / ".gitignore").read_text()
 
     def test_publishes_on_loopback_the_default_ports_only(self) -> None:
         published = {port for service in SERVICES.values() for port in service.get("ports", [])}
