@@ -11,6 +11,7 @@ from models.ledger import tables as ledger
 from models.network import tables as network
 from models.payout import tables as payout
 from models.quote import tables as quote
+from models.reconciliation import tables as reconciliation
 from models.transfer import tables as transfer
 from models.user import tables as user
 from models.wallet import tables as wallet
@@ -28,6 +29,7 @@ __all__ = [
     "outbox",
     "payout",
     "quote",
+    "reconciliation",
     "transfer",
     "transitions",
     "user",

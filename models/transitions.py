@@ -11,6 +11,7 @@ from models.base import metadata
 from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
 from models.payout import states as payout
+from models.reconciliation import states as reconciliation
 from models.transfer import states as transfer
 
 _State = TypeVar("_State", bound=StrEnum)
@@ -32,6 +33,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "instant_trade": _texts(instant_trade.NEXT),
     "transfer": _texts(transfer.NEXT),
     "payout": _texts(payout.NEXT),
+    "break": _texts(reconciliation.NEXT),
 }
 
 

@@ -255,8 +255,10 @@ class TestRights:
         ),
         **dict.fromkeys(("ledger_snapshots", "transitions", "alembic_version"), READ),
         **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
-        "instant_trade_history": APPEND,
+        **dict.fromkeys(("bank_movements", "bank_movement_sources"), READ),
+        **dict.fromkeys(("instant_trade_history", "reconciliations", "break_history"), APPEND),
         **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts"), KEEP),
+        **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts"), KEEP),
     }
 

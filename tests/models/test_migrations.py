@@ -18,6 +18,7 @@ from models.ledger.post import post
 from models.ledger.types import Kind, move
 from models.network.writes import seed
 from models.payout.states import NEXT as PAYOUT
+from models.reconciliation.states import NEXT as BREAK
 from models.transfer.states import NEXT as TRANSFER
 from tests.models.world import ETH, NETWORKS
 
@@ -88,7 +89,7 @@ def batch(key: str, kind: str, source: tuple[str, str, str | None], target: tupl
 
 class TestTransitions:
     def test_of_every_noun_reach_every_state_and_name_no_other(self) -> None:
-        for table in (TRADE, TRANSFER, PAYOUT):
+        for table in (TRADE, TRANSFER, PAYOUT, BREAK):
             first = next(iter(table))
             beginnings = {first, "transferring"}
 
