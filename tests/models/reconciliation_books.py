@@ -39,11 +39,13 @@ class Event:
     """What happened, as rows of both sides and what they must be classed as.
 
     ``is_ambiguous``: the two sides share no identity, so the best that rules can say is that each misses the other.
+    Then ``happened`` says what it really was; else it is the same.
     """
 
     lines: list[Line]
     movements: list[Movement]
     expected: Counter[Class] = field(default_factory=Counter)
+    happened: Counter[Class] = field(default_factory=Counter)
     is_ambiguous: bool = False
 
 
@@ -90,16 +92,17 @@ def classes(found: Comparison) -> dict[str, Class]:
     return by_id | {row.id: each.cls for each in found.breaks for row in (each.line, each.movement) if row}
 
 
-def score(events: Iterable[Event], by_id: dict[str, Class]) -> dict[Class, Score]:
-    """How often each class was said where it was true."""
+def score(events: Iterable[Event], by_id: dict[str, Class], *, omniscient: bool = False) -> dict[Class, Score]:
+    """How often each class was said where it was true; or, ``omniscient``, where it really was so."""
     scores = {cls: Score() for cls in Class}
     for event in events:
         said = Counter(by_id[row.id] for row in [*event.lines, *event.movements])
+        true = event.happened if omniscient and event.is_ambiguous else event.expected
         for cls in Class:
-            right = min(said[cls], event.expected[cls])
+            right = min(said[cls], true[cls])
             scores[cls].right += right
             scores[cls].too_many += said[cls] - right
-            scores[cls].too_few += event.expected[cls] - right
+            scores[cls].too_few += true[cls] - right
     return scores
 
 
@@ -225,25 +228,30 @@ class Author:
             event.lines.append(shown)
         if fault != "not_in_ledger":
             event.movements.append(movement)
+        happened = self._happened(shown, movement, fault)
+        event.happened += happened
         if has_both and not is_known:
             event.is_ambiguous = True
             event.expected[self._lone(shown, Class.MISSING_IN_LEDGER)] += 1
             event.expected[self._lone(movement, Class.MISSING_AT_BANK)] += 1
-        elif fault == "not_at_bank":
-            event.expected[self._lone(movement, Class.MISSING_AT_BANK)] += 1
-        elif fault == "not_in_ledger":
-            event.expected[self._lone(shown, Class.MISSING_IN_LEDGER)] += 1
-        elif fault == "amount":
-            event.expected[Class.AMOUNT] += 2
         else:
-            is_one_day = bank_day(shown.time) == bank_day(movement.time)
-            event.expected[Class.MATCHED if is_one_day else Class.TIMING] += 2
+            event.expected += happened
         if has_both and is_known and fault == "twice_at_bank":
             event.lines.append(self._again(shown))
             event.expected[Class.DUPLICATE] += 1
         if has_both and is_known and fault == "twice_in_ledger":
             event.movements.append(replace(movement, id=self._name("m"), time=self._soon(movement.time)))
             event.expected[Class.DUPLICATE] += 1
+
+    def _happened(self, line: Line, movement: Movement, fault: str) -> Counter[Class]:
+        if fault == "not_at_bank":
+            return Counter({self._lone(movement, Class.MISSING_AT_BANK): 1})
+        if fault == "not_in_ledger":
+            return Counter({self._lone(line, Class.MISSING_IN_LEDGER): 1})
+        if fault == "amount":
+            return Counter({Class.AMOUNT: 2})
+        is_one_day = bank_day(line.time) == bank_day(movement.time)
+        return Counter({Class.MATCHED if is_one_day else Class.TIMING: 2})
 
     def _shown(self, line: Line) -> Line:
         """What the provider's statement says of it."""
