@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from liquida import cli_ledger
+from liquida import cli_ledger, cli_reconcile
 from liquida.cli_common import fail, finish, leave, read_settings
 from models.errors import LiquidaError
 
@@ -21,6 +21,7 @@ wallet = typer.Typer(no_args_is_help=True, help="The system wallet.")
 app.add_typer(users, name="user")
 app.add_typer(wallet, name="wallet")
 app.add_typer(cli_ledger.app, name="ledger")
+app.command()(cli_reconcile.reconcile)
 
 
 class Queue(StrEnum):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter
@@ -19,6 +20,7 @@ from activities.deposit import DepositActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
+from activities.reconciliation import BankStatementActivities, ReconciliationActivities
 from api.engine import Defaults
 from chains import registry
 from chains.keys.sealed_file import SealedFile
@@ -156,6 +158,20 @@ def providers(settings: Settings) -> dict[str, PixProvider]:
     return {sandbox.name: sandbox}
 
 
+def reconciled(settings: Settings) -> tuple[str, ...]:
+    """The providers whose statements are compared with the ledger. A process needs no credentials to know them."""
+    return (settings.pix_provider,)
+
+
+def reconciliation(settings: Settings, engine: AsyncEngine) -> ReconciliationActivities:
+    return ReconciliationActivities(
+        engine,
+        reconciled(settings),
+        days_back=settings.reconcile_days_back,
+        tolerance=timedelta(seconds=settings.reconcile_tolerance_seconds),
+    )
+
+
 @asynccontextmanager
 async def nodes(settings: Settings, networks_in_use: Mapping[str, Network]) -> AsyncIterator[dict[str, Chain]]:
     """The node-facing half of each network, closed at the end."""
@@ -191,8 +207,17 @@ async def queue_parts(
         if SETTLEMENT in queues:
             books = InstantTradeActivities(engine)
             ledger = LedgerActivities(engine)
+            recon = reconciliation(settings, engine)
             parts[SETTLEMENT] = QueueParts(
-                [books.advance, books.operate, books.close_return, ledger.seal, ledger.verify]
+                [
+                    books.advance,
+                    books.operate,
+                    books.close_return,
+                    ledger.seal,
+                    ledger.verify,
+                    recon.due,
+                    recon.compare,
+                ]
             )
         if CUSTODY in queues:
             families = {network.family for network in found.networks.values()}
@@ -210,7 +235,8 @@ async def queue_parts(
             for provider in by_name.values():
                 stack.push_async_callback(provider.close)
             pix = PixActivities(engine, secret_box(settings), by_name)
-            parts[PAYMENTS] = QueueParts([pix.settle, pix.check_return])
+            statements = BankStatementActivities(engine, by_name)
+            parts[PAYMENTS] = QueueParts([pix.settle, pix.check_return, statements.read])
         yield parts
 
 

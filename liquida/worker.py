@@ -26,7 +26,7 @@ from liquida.interceptors import LiquidaInterceptor
 from liquida.relay import relay, tidy
 from liquida.schedules import keep_schedules
 from liquida.settings import Settings
-from liquida.watchman import watch_laws
+from liquida.watchman import watch_breaks, watch_laws
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
 from workflows.ledger_seal import LedgerSealWorkflow
@@ -35,6 +35,7 @@ from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 from workflows.otc_sell import OtcSellWorkflow
 from workflows.payout import PayoutWorkflow
 from workflows.payout_return import PayoutReturnWorkflow
+from workflows.reconciliation import BankReconcileWorkflow, ReconcileWorkflow
 from workflows.transfer import TransferWorkflow
 
 log = structlog.get_logger()
@@ -49,6 +50,8 @@ WORKFLOWS = (
     DepositsWorkflow,
     LedgerSealWorkflow,
     LedgerVerifyWorkflow,
+    BankReconcileWorkflow,
+    ReconcileWorkflow,
 )
 
 RUNNER = SandboxedWorkflowRunner(
@@ -85,6 +88,7 @@ async def serving(
             beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
             beside.append(lambda: tidy(engine))
             beside.append(lambda: watch_laws(engine))
+            beside.append(lambda: watch_breaks(engine, settings.break_alarm_hours))
             beside.append(lambda: keep_holds(engine))
         for queue, part in parts.items():
             await stack.enter_async_context(worker_for(client, queue, part))

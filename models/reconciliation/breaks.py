@@ -109,7 +109,7 @@ async def tell(conn: AsyncConnection, *, older_than: datetime, limit: int) -> li
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    told = update(breaks).where(_B.id.in_(due.scalar_subquery())).values(told_at=func.clock_timestamp())
+    told = update(breaks).where(_B.id.in_(due)).values(told_at=func.clock_timestamp())
     return list(await conn.execute(told.returning(breaks)))
 
 

@@ -1,7 +1,7 @@
 """Reads of breaks and reconciliations, for operators and for gauges."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import JsonValue
@@ -13,11 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.errors import NotFound
 from models.money import Units
 from models.reconciliation.states import BreakStatus, Resolution
-from models.reconciliation.types import Class, Hint, Tally
+from models.reconciliation.types import BREAKS, Class, Hint, Tally
 
-AGES: dict[str, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-"""By which gauges tell breaks apart: younger than this; ``older`` for the rest."""
-OLDER = "older"
+AGES = ("hour", "day", "week", "older")
+"""By which gauges tell breaks apart: younger than an hour, a day, a week, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ SELECT b.id, b.provider, b.class AS cls, b.day, b.hint, b.suggestions, b.status,
 _PAGE = text(f"""
 {_BREAKS}
     WHERE (:provider IS NULL OR b.provider = :provider) AND (:class IS NULL OR b.class = :class)
-      AND b.status = ANY (:states)
+      AND b.status = ANY (:states) AND (:day IS NULL OR b.day = :day)
       AND (:until IS NULL OR b.first_seen_at < :until)
       AND (:at IS NULL OR (b.first_seen_at, b.id) > (:at, :id))
     ORDER BY b.first_seen_at, b.id LIMIT :most
@@ -143,6 +142,7 @@ _PAGE = text(f"""
     *(bindparam(name, type_=Text) for name in ("provider", "class", "id")),
     bindparam("states", type_=ARRAY(Text)),
     *(bindparam(name, type_=DateTime(timezone=True)) for name in ("until", "at")),
+    bindparam("day", type_=Date),
     bindparam("most", type_=Integer),
 )
 _ONE = text(f"{_BREAKS} WHERE b.id = :id")
@@ -190,6 +190,7 @@ async def page(
     states: Iterable[BreakStatus],
     provider: str | None = None,
     cls: Class | None = None,
+    day: date | None = None,
     first_seen_before: datetime | None = None,
     cursor: tuple[datetime, str] | None = None,
 ) -> Page:
@@ -198,6 +199,7 @@ async def page(
     values = {
         "provider": provider,
         "class": cls,
+        "day": day,
         "states": list(states),
         "until": first_seen_before,
         "at": at,
@@ -230,7 +232,7 @@ async def days(conn: AsyncConnection, *, since: date, until: date, provider: str
 
 async def live_by_class_and_age(conn: AsyncConnection) -> dict[tuple[Class, str], int]:
     """How many breaks are open or acknowledged, by class and age."""
-    counted = {(cls, age): 0 for cls in Class for age in (*AGES, OLDER)}
+    counted: dict[tuple[Class, str], int] = {(cls, age): 0 for cls in BREAKS for age in AGES}
     for row in await conn.execute(_GAUGE):
         counted[Class(row._mapping["class"]), row.age] = row.breaks
     return counted

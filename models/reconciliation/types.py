@@ -44,6 +44,10 @@ class Class(StrEnum):
     REVERSED = "reversed"
 
 
+BREAKS = tuple(cls for cls in Class if cls not in {Class.MATCHED, Class.REVERSED})
+"""The classes that a break may have."""
+
+
 class Hint(StrEnum):
     """What else can be said of a break, for the person who looks into it."""
 
