@@ -12,11 +12,13 @@ from api.middleware import BodyLimit, Watch
 from api.problems import Bug, Problem
 from api.routes import (
     bank_data,
+    breaks,
     health,
     inbound_webhook,
     instant_trade,
     instant_trade_command,
     quote,
+    reconciliation,
     user,
     wallet,
     wallet_history,
@@ -100,6 +102,8 @@ def _build() -> FastAPI:
         wallet.router,
         wallet_history.router,
         wallet_operation.router,
+        breaks.router,
+        reconciliation.router,
     ):
         app.include_router(router, responses=private)
     for router in (user.router, inbound_webhook.router, health.router):

@@ -1,6 +1,6 @@
-"""Times that callers ask about: an instant in UTC, or a date, which is its first instant."""
+"""Times that callers ask about: an instant in UTC, or a date, which is its first instant; and days of the bank's."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -8,6 +8,7 @@ from fastapi import Query
 from models.errors import InvalidInput
 
 _FORM = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+]00:00))?$"
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _YEARS = range(2000, 2200)
 
 _WORDS = "in UTC: an instant (`2026-01-05T12:00:00Z`), or a date, which is its first instant"
@@ -21,6 +22,24 @@ Since = Annotated[str, _query("from", "included", "2026-01-01")]
 Until = Annotated[str, _query("to", "not included", "2026-02-01")]
 SinceIfAny = Annotated[str | None, _query("from", "included", "2026-01-01")]
 UntilIfAny = Annotated[str | None, _query("to", "not included", "2026-02-01")]
+
+
+def _day_query(name: str, words: str, example: str) -> Any:
+    words = f"in the bank's time (America/Sao_Paulo); {words}"
+    return Query(
+        alias=name, pattern=_DAY, description=words, examples=[example], json_schema_extra={"format": "date"}
+    )
+
+
+DayIfAny = Annotated[str | None, _day_query("day", "of the line, or else of the movement", "2026-01-05")]
+FirstDayIfAny = Annotated[str | None, _day_query("from", "included; left out: 31 days before `to`", "2026-01-01")]
+LastDayIfAny = Annotated[str | None, _day_query("to", "not included; left out: after today", "2026-02-01")]
+
+
+def bank_date(text: str | None, field: str) -> date | None:
+    """:raises InvalidInput: there is no such day."""
+    found = _instant(text, field)
+    return None if found is None else found.date()
 
 
 def interval(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:

@@ -7,7 +7,9 @@
 ``liquida_review_oldest_seconds``      how long the longest waiting trade in needs_review has waited
 ``liquida_outbox_waiting``             messages to Temporal not delivered yet
 ``liquida_outbox_oldest_seconds``      age of the oldest of them
-``liquida_database_up``                1 if the last four could be read; 0: they are of an earlier scrape
+``liquida_breaks_open``                breaks with a bank that are not resolved, by ``class`` and ``age``
+``liquida_reconciliation_age_seconds`` how long ago a bank's statement was last compared, by ``provider``
+``liquida_database_up``                1 if the books could be read; 0: these figures are of an earlier scrape
 =====================================  ========================================================
 """
 
@@ -18,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models import outbox
 from models.instant_trade import queries as trades
 from models.instant_trade.states import ENDED, TradeStatus
+from models.reconciliation import queries as reconciliation
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -31,6 +34,10 @@ class Metrics:
         self._review = Gauge("liquida_review_oldest_seconds", "Longest wait for an operator", registry=own)
         self._waiting = Gauge("liquida_outbox_waiting", "Messages not delivered", registry=own)
         self._oldest = Gauge("liquida_outbox_oldest_seconds", "Age of the oldest of them", registry=own)
+        self._breaks = Gauge("liquida_breaks_open", "Breaks not resolved", ["class", "age"], registry=own)
+        self._compared = Gauge(
+            "liquida_reconciliation_age_seconds", "Since a statement was compared", ["provider"], registry=own
+        )
         self._database = Gauge("liquida_database_up", "Whether the books could be read", registry=own)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -50,10 +57,16 @@ class Metrics:
             by_status = await trades.open_by_status(conn)
             review = await trades.longest_in_review_seconds(conn)
             waiting, oldest = await outbox.waiting(conn)
+            breaks = await reconciliation.live_by_class_and_age(conn)
+            silence = await reconciliation.silence_seconds(conn)
         for status in TradeStatus:
             if status not in ENDED:
                 self._open.labels(status).set(by_status.get(status, 0))
         self._review.set(review)
         self._waiting.set(waiting)
         self._oldest.set(oldest)
+        for (cls, age), count in breaks.items():
+            self._breaks.labels(cls, age).set(count)
+        for provider, seconds in silence.items():
+            self._compared.labels(provider).set(seconds)
         self._database.set(1)

@@ -142,6 +142,12 @@ class Settings(BaseSettings):
     relay_seconds: Seconds = 0.2
     watch_seconds: Seconds = 1.0
     worker_metrics_port: int | None = None
+    reconcile_days_back: int = Field(default=3, ge=1, le=31)
+    """How many days before today each hour's comparison with the bank looks at again."""
+    reconcile_tolerance_seconds: Seconds = 2 * 60 * 60
+    """How much later than one of bank and ledger the other may have a movement before it counts as missing."""
+    break_alarm_hours: float = Field(default=4, gt=0)
+    """A break that is open for longer is an error in the log, once."""
 
     postgres_port: Port = 54310
     """This port and the five below: where ``liquida up`` starts its parts."""

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
 from activities.pix_refund import PixRefundActivities
+from activities.reconciliation import BankStatementActivities, ReconciliationActivities
 from api.engine import Defaults
 from chains import registry
 from chains.keys.sealed_file import SealedFile
@@ -313,6 +315,20 @@ def collectors(by_name: Mapping[str, PixProvider]) -> dict[str, PixCollector]:
     return {name: provider for name, provider in by_name.items() if isinstance(provider, PixCollector)}
 
 
+def reconciled(settings: Settings) -> tuple[str, ...]:
+    """The providers whose statements are compared with the ledger. A process needs no credentials to know them."""
+    return tuple(dict.fromkeys(name for name in (settings.pix_provider, settings.pix_fallback) if name))
+
+
+def reconciliation(settings: Settings, engine: AsyncEngine) -> ReconciliationActivities:
+    return ReconciliationActivities(
+        engine,
+        reconciled(settings),
+        days_back=settings.reconcile_days_back,
+        tolerance=timedelta(seconds=settings.reconcile_tolerance_seconds),
+    )
+
+
 @asynccontextmanager
 async def nodes(settings: Settings, networks_in_use: Mapping[str, Network]) -> AsyncIterator[dict[str, Chain]]:
     """The node-facing half of each network, closed at the end."""
@@ -348,8 +364,17 @@ async def queue_parts(
         if SETTLEMENT in queues:
             books = InstantTradeActivities(engine)
             ledger = LedgerActivities(engine)
+            recon = reconciliation(settings, engine)
             parts[SETTLEMENT] = QueueParts(
-                [books.advance, books.operate, books.close_return, ledger.seal, ledger.verify]
+                [
+                    books.advance,
+                    books.operate,
+                    books.close_return,
+                    ledger.seal,
+                    ledger.verify,
+                    recon.due,
+                    recon.compare,
+                ]
             )
         if CUSTODY in queues:
             families = {network.family for network in found.networks.values()}
@@ -370,9 +395,10 @@ async def queue_parts(
             pix = PixActivities(engine, secret_box(settings), by_name)
             charge = ChargeActivities(engine, secret_box(settings), collectors(by_name))
             refund = PixRefundActivities(engine, collectors(by_name))
+            statements = BankStatementActivities(engine, by_name)
             every = settings.durations.provider_check
             parts[PAYMENTS] = QueueParts(
-                [pix.settle, pix.check_return, charge.look, refund.settle],
+                [pix.settle, pix.check_return, charge.look, refund.settle, statements.read],
                 [lambda: watch_providers(engine, by_name, every_seconds=every)],
             )
         yield parts

@@ -26,7 +26,7 @@ from liquida.interceptors import LiquidaInterceptor
 from liquida.relay import relay, tidy
 from liquida.schedules import keep_schedules
 from liquida.settings import Settings
-from liquida.watchman import watch_laws
+from liquida.watchman import watch_breaks, watch_laws
 from workflows.charge import ChargeWorkflow
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
@@ -38,6 +38,7 @@ from workflows.otc_sell import OtcSellWorkflow
 from workflows.payout import PayoutWorkflow
 from workflows.payout_return import PayoutReturnWorkflow
 from workflows.pix_refund import PixRefundWorkflow
+from workflows.reconciliation import BankReconcileWorkflow, ReconcileWorkflow
 from workflows.transfer import TransferWorkflow
 
 log = structlog.get_logger()
@@ -55,6 +56,8 @@ WORKFLOWS = (
     DepositsWorkflow,
     LedgerSealWorkflow,
     LedgerVerifyWorkflow,
+    BankReconcileWorkflow,
+    ReconcileWorkflow,
 )
 
 RUNNER = SandboxedWorkflowRunner(
@@ -91,6 +94,7 @@ async def serving(
             beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
             beside.append(lambda: tidy(engine))
             beside.append(lambda: watch_laws(engine))
+            beside.append(lambda: watch_breaks(engine, settings.break_alarm_hours))
             beside.append(lambda: keep_holds(engine))
         for queue, part in parts.items():
             await stack.enter_async_context(worker_for(client, queue, part))

@@ -16,6 +16,7 @@ from models.pix_refund import tables as pix_refund
 from models.provider_health import tables as provider_health
 from models.quote import tables as quote
 from models.receipt import tables as receipt
+from models.reconciliation import tables as reconciliation
 from models.transfer import tables as transfer
 from models.user import tables as user
 from models.wallet import tables as wallet
@@ -38,6 +39,7 @@ __all__ = [
     "provider_health",
     "quote",
     "receipt",
+    "reconciliation",
     "transfer",
     "transitions",
     "user",

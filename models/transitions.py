@@ -14,6 +14,7 @@ from models.instant_trade import states as instant_trade
 from models.payout import states as payout
 from models.pix_refund import states as pix_refund
 from models.receipt import states as receipt
+from models.reconciliation import states as reconciliation
 from models.transfer import states as transfer
 
 _State = TypeVar("_State", bound=StrEnum)
@@ -38,6 +39,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "charge": _texts(charge.NEXT),
     "receipt": _texts(receipt.NEXT),
     "pix_refund": _texts(pix_refund.NEXT),
+    "break": _texts(reconciliation.NEXT),
 }
 
 

@@ -38,6 +38,12 @@ SEAL = _call(SETTLEMENT, limit=timedelta(minutes=10), first=timedelta(seconds=1)
 VERIFY = _call(SETTLEMENT, limit=timedelta(hours=6), first=timedelta(seconds=10), most=timedelta(minutes=5))
 """Every row there ever was; begins again if its worker dies."""
 
+STATEMENT = _call(PAYMENTS, limit=timedelta(minutes=15), first=timedelta(seconds=1), most=timedelta(minutes=1))
+"""A bank's whole day, in pages."""
+
+COMPARE = _call(SETTLEMENT, limit=timedelta(minutes=15), first=timedelta(seconds=1), most=timedelta(minutes=1))
+"""All lines and movements of a day, in one transaction."""
+
 SIGN = _call(CUSTODY, limit=timedelta(seconds=20), first=timedelta(milliseconds=200), most=timedelta(seconds=10))
 """Custody: the bytes are in the row after the first success."""
 

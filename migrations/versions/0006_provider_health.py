@@ -1,10 +1,10 @@
-"""which PIX providers answer; payouts found by their end-to-end id, and named by the provider once"""
+"""which PIX providers answer; payouts are named by the provider once"""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 
 KEEP_THE_PROVIDERS_NAME = """
@@ -23,5 +23,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider", name=op.f("pk_provider_health")),
     )
     op.execute("REVOKE DELETE ON provider_health FROM liquida_runtime")
-    op.create_index("ix_payouts_end_to_end_id", "payouts", ["end_to_end_id"])
     op.execute(KEEP_THE_PROVIDERS_NAME)

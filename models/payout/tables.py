@@ -1,6 +1,6 @@
 """PIX payouts: the key is stored before the provider first hears of it, and is the same for ever."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.base import metadata, timestamp
@@ -22,7 +22,7 @@ payouts = Table(
     timestamp("submitted_at", nullable=True),
     timestamp("created_at"),
     timestamp("updated_at"),
-    Index("ix_payouts_end_to_end_id", "end_to_end_id"),
     CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
     CheckConstraint("status = 'created' OR submitted_at IS NOT NULL", name="sent_ones_say_when"),
+    Index("ix_payouts_end_to_end_id", "end_to_end_id", postgresql_where=text("end_to_end_id IS NOT NULL")),
 )

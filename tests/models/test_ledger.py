@@ -255,8 +255,11 @@ class TestRights:
         ),
         **dict.fromkeys(("ledger_snapshots", "transitions", "alembic_version"), READ),
         **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
+        **dict.fromkeys(("bank_movements", "bank_movement_sources"), READ),
         **dict.fromkeys(("instant_trade_history", "user_document_history"), APPEND),
+        **dict.fromkeys(("reconciliations", "break_history"), APPEND),
         **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts", "provider_health"), KEEP),
+        **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds"), KEEP),
     }

@@ -27,6 +27,7 @@ from models.network.writes import seed
 from models.payout.states import NEXT as PAYOUT
 from models.pix_refund.states import NEXT as REFUND
 from models.receipt.states import NEXT as RECEIPT
+from models.reconciliation.states import NEXT as BREAK
 from models.transfer.states import NEXT as TRANSFER
 from models.user.writes import add_user
 from tests.models.world import BOX, ETH, NETWORKS, NO_RULE
@@ -157,7 +158,7 @@ def batch(key: str, kind: str, source: tuple[str, str, str | None], target: tupl
 
 class TestTransitions:
     def test_of_every_noun_reach_every_state_and_name_no_other(self) -> None:
-        for table in (TRADE, TRANSFER, PAYOUT, CHARGE, RECEIPT, REFUND):
+        for table in (TRADE, TRANSFER, PAYOUT, CHARGE, RECEIPT, REFUND, BREAK):
             first = next(iter(table))
             beginnings = {first, "transferring", "awaiting_payment", "received"}
 

@@ -97,7 +97,7 @@ async def office() -> AsyncIterator[Office]:
             ledger = LedgerActivities(engine, patience_seconds=0.3)
             async with worker_for(client, SETTLEMENT, QueueParts([ledger.seal, ledger.verify])):
                 await schedules.keep_schedules(client)
-                for schedule in (schedules.SEAL, schedules.VERIFY):
+                for schedule in (schedules.SEAL, schedules.VERIFY, schedules.RECONCILE):
                     await client.get_schedule_handle(schedule).pause(note="a person is looking")
                 yield Office(engine, client, world)
             await engine.dispose()
@@ -109,12 +109,13 @@ class TestSchedule:
 
         found = {entry.id async for entry in await office.client.list_schedules()}
         described = {name: (await office.client.get_schedule_handle(name).describe()).schedule for name in found}
-        assert {schedules.SEAL, schedules.VERIFY} == found
-        assert ["a person is looking"] * 2 == [schedule.state.note for schedule in described.values()]
+        assert {schedules.SEAL, schedules.VERIFY, schedules.RECONCILE} == found
+        assert ["a person is looking"] * 3 == [schedule.state.note for schedule in described.values()]
         assert {ScheduleOverlapPolicy.SKIP} == {schedule.policy.overlap for schedule in described.values()}
         assert all(schedule.state.paused for schedule in described.values())
         assert [timedelta(minutes=1)] == [every.every for every in described[schedules.SEAL].spec.intervals]
         assert [timedelta(days=1)] == [every.every for every in described[schedules.VERIFY].spec.intervals]
+        assert [timedelta(hours=1)] == [every.every for every in described[schedules.RECONCILE].spec.intervals]
 
 
 class TestLedgerSeal:
