@@ -59,7 +59,7 @@ SELECT a.network_id, a.id AS asset_id, a.contract,
 _ADDRESSES = text("SELECT address FROM system_addresses WHERE network_id = :network ORDER BY id")
 
 _PAYOUTS = text("""
-SELECT key, status, amount_centavos, submitted_at FROM payouts WHERE provider = :provider ORDER BY created_at, key
+SELECT 'payout' AS noun, key, status, amount_centavos, submitted_at FROM payouts WHERE provider = :provider ORDER BY created_at, key
 """)
 _INCOMING = text("""
 SELECT c.key, c.created_at,
@@ -71,7 +71,7 @@ SELECT c.key, c.created_at,
     WHERE c.provider = :provider GROUP BY c.key
 """)
 _REFUNDS = text("""
-SELECT f.key, f.status, f.amount_centavos, f.submitted_at
+SELECT 'devolução' AS noun, f.key, f.status, f.amount_centavos, f.submitted_at
     FROM pix_refunds AS f JOIN pix_receipts AS r ON r.id = f.receipt_id
     WHERE r.provider = :provider ORDER BY f.created_at, f.key
 """)
@@ -100,6 +100,7 @@ class _Expected:
 class _Sent:
     """A payout or a devolução."""
 
+    noun: str
     key: str
     status: str
     amount_centavos: Units
@@ -183,7 +184,7 @@ async def bank_violations(
     for line in lines:
         by_key.setdefault(line.key or "", []).append(line.amount_centavos)
     found = [
-        f"{provider}: payment {key} is {one.status}, the bank's lines are {by_key.get(key, [])}"
+        f"{provider}: {one.noun} {key} is {one.status}, the bank's lines are {by_key.get(key, [])}"
         for key, one in sent.items()
         if one.submitted_at
         and one.submitted_at.astimezone(BANK_TIME).date() >= first
