@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     trade_max_centavos: int = Field(default=10_000_000, ge=1)
     return_min_centavos: int = Field(default=500, ge=0)
     """Coins worth less are credited to the user's balance instead of being sent back on chain."""
+    night_most_centavos: int | None = Field(default=None, ge=0)
+    """Larger payouts wait for the morning; without it, all leave at once."""
+    night_from_hour: int = Field(default=20, ge=0, le=23)
+    night_until_hour: int = Field(default=6, ge=0, le=23)
     new_key_most_centavos: int = Field(default=100_000, ge=0)
     """What a PIX key may receive in all while it is new."""
 

@@ -40,6 +40,7 @@ from models.network import queries as network_queries
 from models.network import writes as network_writes
 from models.network.queries import Catalogue
 from models.payout import queries as payout_queries
+from models.payout.night import Night
 from models.provider_health.types import Failover
 from models.secret_box import SecretBox
 from payments.brl_code import BrlCodeProvider
@@ -148,7 +149,14 @@ def terms(settings: Settings) -> Terms:
         payment_deadline_seconds=durations.payment_deadline,
         block_deadline_seconds=durations.block_deadline,
         refund_deadline_seconds=durations.refund_deadline,
+        night=night(settings),
     )
+
+
+def night(settings: Settings) -> Night | None:
+    if settings.night_most_centavos is None:
+        return None
+    return Night(settings.night_most_centavos, settings.night_from_hour, settings.night_until_hour)
 
 
 def waits(settings: Settings) -> Waits:
