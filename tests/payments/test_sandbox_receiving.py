@@ -584,6 +584,17 @@ class TestDispute:
 
         assert (both, held(bank)) == (1_050, 1_000)
 
+    def test_of_a_blocked_receipt_lost_in_whole_ends_the_block(self, sandbox: SandboxProcess) -> None:
+        receipts = [paid(sandbox, Mood.BLOCKED) for _ in range(2)]
+
+        for receipt, amount in zip(receipts, (None, 1_000), strict=True):
+            sandbox.decide(sandbox.dispute(receipt["end_to_end_id"], amount_centavos=amount)["id"], "lost")
+
+        shown = {
+            each["end_to_end_id"]: each["blocked"] for charge in sandbox.charges() for each in charge["receipts"]
+        }
+        assert [False, True] == [shown[receipt["end_to_end_id"]] for receipt in receipts]
+
     def test_holds_what_was_spent(self, own_sandbox: Callable[..., SandboxProcess]) -> None:
         bank = own_sandbox(opening_centavos=0)
         receipt = paid(bank)
