@@ -57,6 +57,8 @@ class Durations(BaseSettings):
     charge_poll_first: Seconds = 5
     charge_poll_most: Seconds = 2 * 60
     charge_watch: Seconds = 60 * 60
+    payer_patience: Seconds = 60
+    """How long a payment waits for its payer to become known before it goes back."""
     new_key_cooldown: Seconds = 24 * 60 * 60
     """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
     provider_check: Seconds = 30

@@ -34,6 +34,7 @@ from liquida.provider_watch import CHECK_SECONDS_MOST, watch_providers
 from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
 from models.bank_data.types import NewKeyRule
+from models.charge import queries as charge_queries
 from models.errors import InvalidInput, UnknownNetwork
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
@@ -300,6 +301,10 @@ WEBHOOK_SECRETS = {
 """What the API needs, which never pays."""
 
 
+WITHOUT_STATEMENT = {"brl_code"}
+"""Nothing to compare the ledger with."""
+
+
 def failover(settings: Settings) -> Failover | None:
     """When and where new trades go while the chosen provider is down; None without a second provider."""
     if settings.pix_fallback is None:
@@ -325,7 +330,8 @@ def collectors(by_name: Mapping[str, PixProvider]) -> dict[str, PixCollector]:
 
 def reconciled(settings: Settings) -> tuple[str, ...]:
     """The providers whose statements are compared with the ledger. A process needs no credentials to know them."""
-    return tuple(dict.fromkeys(name for name in (settings.pix_provider, settings.pix_fallback) if name))
+    chosen = (settings.pix_provider, settings.pix_fallback)
+    return tuple(dict.fromkeys(name for name in chosen if name is not None and name not in WITHOUT_STATEMENT))
 
 
 def reconciliation(settings: Settings, engine: AsyncEngine) -> ReconciliationActivities:
@@ -401,7 +407,10 @@ async def queue_parts(
                 stack.push_async_callback(provider.close)
             await _check_none_is_left_behind(engine, by_name)
             pix = PixActivities(engine, secret_box(settings), by_name)
-            charge = ChargeActivities(engine, secret_box(settings), collectors(by_name))
+            patience = settings.durations.payer_patience
+            charge = ChargeActivities(
+                engine, secret_box(settings), collectors(by_name), payer_patience_seconds=patience
+            )
             refund = PixRefundActivities(engine, collectors(by_name))
             statements = BankStatementActivities(engine, by_name)
             every = settings.durations.provider_check
@@ -413,12 +422,12 @@ async def queue_parts(
 
 
 async def _check_none_is_left_behind(engine: AsyncEngine, by_name: Mapping[str, PixProvider]) -> None:
-    """:raises InvalidInput: payouts wait for a provider that is not configured; nobody could ask after them."""
+    """:raises InvalidInput: nobody could ask after payouts or charges whose provider is not configured."""
     async with engine.connect() as conn:
-        missing = await payout_queries.unended_providers(conn) - set(by_name)
-    for name in sorted(missing):
+        open_there = await payout_queries.unended_providers(conn) | await charge_queries.watched_providers(conn)
+    for name in sorted(open_there - set(by_name)):
         raise InvalidInput(
-            f"payouts at {name} have not ended: it must stay configured until then ({settings_of(name)})"
+            f"payouts or charges at {name} have not ended: it must stay configured until then ({settings_of(name)})"
         )
 
 

@@ -44,3 +44,4 @@ class Receipt:
     status: ReceiptStatus
     version: int
     reason: str | None = None
+    created_at: datetime | None = None
