@@ -4,7 +4,7 @@ The update's id is the caller's ``Idempotency-Key``, so sending a command again 
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from fastapi.responses import JSONResponse
@@ -18,11 +18,13 @@ from api.idempotency import Once
 from api.problems import Bug, Relayed
 from api.views import read_trade, visible
 from models.errors import EngineUnavailable, IllegalTransition, LiquidaError
+from models.instant_trade.operate import operate
 from models.instant_trade.states import ENDED, TradeStatus
-from models.instant_trade.types import Attestation, Decision, Nudge
+from models.instant_trade.types import Attestation, Decision, Nudge, Operation
 from models.instant_trade.writes import RETURN_WORKFLOW, workflow_id
 from models.payout import queries as payouts
 from models.payout.states import PayoutStatus
+from models.quote.types import Side
 from models.user.types import Actor
 
 PATIENCE = timedelta(seconds=10)
@@ -58,6 +60,11 @@ async def command(services: Services, caller: Actor, once: Once, trade_id: str, 
         trade = await visible(conn, trade_id, caller)
         if (known := await once.claim(conn)) is not None:
             return known
+        if isinstance(order.argument, Nudge) and trade.operation is Side.BUY and trade.status in ENDED:
+            # No workflow is left to ask, and a payment that the bank refused to send back would stay for ever.
+            again = Operation(trade_id, services.terms, nudge=order.argument)
+            await operate(conn, again, now=datetime.now(UTC))
+            return await once.answer(conn, 200, await read_trade(conn, trade_id, caller, services))
         payout = await payouts.of_trade(conn, trade_id)
     returned = payout is not None and payout.status is PayoutStatus.RETURNED
     targets = [f"{RETURN_WORKFLOW}/{trade_id}"] if returned else []

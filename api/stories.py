@@ -198,6 +198,7 @@ REASONS: dict[str, str] = {
     "trade_over": "it was paid after the trade had ended",
     "refund_rejected": "the bank refused to send the payment back",
     "refund_not_done_in_time": "the payment was not sent back in time",
+    "payment_taken_back": "the bank took the payment back",
     "late_confirmation": "the outcome became known after its time",
     "operator_ruling": "an operator ruled so",
 }

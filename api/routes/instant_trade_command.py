@@ -84,7 +84,10 @@ async def cancel(trade_id: IdInPath, services: Deps, caller: Caller, once: OnceP
 async def transfer(
     trade_id: IdInPath, body: TransferRequest, services: Deps, caller: Operator, once: OncePerKey
 ) -> JSONResponse:
-    """Operators: look after the trade's transfers now, and try a refund that definitely failed anew."""
+    """Operators: look after the trade's transfers now, and try a refund that definitely failed anew.
+
+    A purchase takes it after its end, too, while the bank has refused to send back a payment that came then.
+    """
     return await command(services, caller, once, trade_id, Command("transfer", Nudge(caller.user_id, body.evidence)))
 
 

@@ -1,7 +1,12 @@
 """Law: a trade is paid out, or delivered, or refunded, and never two of it; its state, outcome and postings agree."""
 
+from datetime import timedelta
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+GRACE = timedelta(minutes=5)
+"""Rows carry the time at which their transaction began, so what came just after an end may look older than it."""
 
 _SQL = text("""
 WITH trades AS (
@@ -58,9 +63,11 @@ WITH trades AS (
         (SELECT x.status FROM transfer_transactions AS x
                 WHERE x.trade_id = t.id AND x.purpose = 'delivery') AS sending,
         (SELECT count(*) FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
-                WHERE c.trade_id = t.id AND r.status = 'credited') AS paid,
-        (SELECT count(*) FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
-                WHERE c.trade_id = t.id AND r.status IN ('received', 'refunding', 'refund_failed')) AS going,
+                WHERE c.trade_id = t.id AND r.status = 'credited' AND r.reason IS NULL) AS paid,
+        EXISTS (SELECT FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
+                WHERE c.trade_id = t.id AND r.status IN ('received', 'refunding', 'refund_failed')
+                AND r.created_at < (SELECT max(h.at) FROM instant_trade_history AS h
+                    WHERE h.trade_id = t.id AND h.old_status <> h.new_status) - CAST(:grace AS interval)) AS going,
         EXISTS (SELECT FROM ledger_transactions AS l WHERE l.key = t.id || '/buy') AS bought,
         EXISTS (SELECT FROM ledger_transactions AS l WHERE l.key = t.id || '/unbuy') AS unbought,
         EXISTS (SELECT FROM ledger_transactions AS l WHERE l.key = t.id || '/delivery') AS delivered
@@ -81,10 +88,7 @@ WITH trades AS (
         WHEN status IN ('refunding', 'refunded') AND refunds <> 1 THEN 'has no refund as its outcome'
         WHEN status IN ('awaiting_payment', 'confirming_payment', 'cancelled', 'expired') AND live > 0
             THEN 'has an outcome too early'
-        WHEN status IN ('refunded', 'expired') AND going > 0 AND NOT EXISTS (
-            SELECT FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
-            WHERE c.trade_id = trades.id AND r.reason = 'trade_over')
-            THEN 'has ended with a payment on its way back'
+        WHEN status IN ('refunded', 'expired') AND going THEN 'has ended with a payment on its way back'
     END AS fault FROM trades
 )
 SELECT format('trade %s (%s) %s', id, status, fault) FROM judged WHERE fault IS NOT NULL
@@ -92,5 +96,8 @@ SELECT format('trade %s (%s) %s', id, status, fault) FROM judged WHERE fault IS 
 
 
 async def violations(conn: AsyncConnection) -> list[str]:
-    found = [*(await conn.execute(_SQL)).scalars(), *(await conn.execute(_PURCHASES)).scalars()]
+    found = [
+        *(await conn.execute(_SQL)).scalars(),
+        *(await conn.execute(_PURCHASES, {"grace": GRACE})).scalars(),
+    ]
     return [str(violation) for violation in found]

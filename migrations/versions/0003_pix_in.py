@@ -191,7 +191,7 @@ def _receipts() -> None:
         "pix_receipts",
         ["charge_key"],
         unique=True,
-        postgresql_where=sa.text("status = 'credited'"),
+        postgresql_where=sa.text("status = 'credited' AND reason IS NULL"),
     )
 
 

@@ -12,7 +12,7 @@ from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import trade_outcomes
 from models.instant_trade.types import BuyFacts, Lock, Outcome, Ruling, Trade
 from models.instant_trade.writes import set_lock, write
-from models.ledger.chart import Purpose, available, custody, held, house
+from models.ledger.chart import Account, Purpose, available, custody, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, Posting, Transaction, move
 from models.quote.types import Delivery
@@ -50,7 +50,7 @@ async def _await_the_bank(conn: AsyncConnection, trade: Trade, moment: Moment[Bu
 async def _deliver(conn: AsyncConnection, trade: Trade, moment: Moment[BuyFacts]) -> Trade:
     """The reais are the desk's and the coins are owed; the order to send them is written with the debt."""
     await conn.execute(insert(trade_outcomes).values(trade_id=trade.id, outcome=Outcome.DELIVERY))
-    await post(conn, _purchase(trade))
+    await post(conn, _purchase(trade, held(trade.user_id, BRL.id)))
     await transfers.intend(
         conn,
         Intent(
@@ -79,18 +79,23 @@ async def _complete(conn: AsyncConnection, trade: Trade, _moment: Moment[BuyFact
 
 
 async def _begin_refund(conn: AsyncConnection, trade: Trade, moment: Moment[BuyFacts]) -> Trade:
-    """The one outcome becomes the refund; a purchase already booked is booked back, and its payment sent back."""
-    if moment.facts.delivery is not None and trade.held_units:
+    """The one outcome becomes the refund; a purchase already booked is booked back, and its payment sent back.
+
+    Where the bank has taken the payment back meanwhile, there is nothing to send, and what the house had lost by it
+    is the house's again.
+    """
+    if moment.facts.outcome is Outcome.DELIVERY:
         await conn.execute(
             update(trade_outcomes)
             .where(trade_outcomes.c.trade_id == trade.id, trade_outcomes.c.voided_at.is_(None))
             .values(voided_at=func.now(), void_reason=f"delivery_{moment.facts.delivery}")
         )
-        await post(conn, _purchase(trade, undone=True))
+        is_there = moment.facts.receipts.get(ReceiptStatus.CREDITED)
+        payer = held(trade.user_id, BRL.id) if is_there else house(Purpose.DESK, BRL.id)
+        await post(conn, _purchase(trade, payer, undone=True))
         trade = await write(conn, trade, held_units=0)
     await conn.execute(insert(trade_outcomes).values(trade_id=trade.id, outcome=Outcome.REFUND))
-    failed = moment.facts.delivery is not None
-    reason = RefundReason.DELIVERY_FAILED if failed and trade.ruling is None else RefundReason.RULED
+    reason = RefundReason.DELIVERY_FAILED if trade.ruling is None else RefundReason.RULED
     await send_back(conn, trade, {ReceiptStatus.CREDITED}, reason)
     await set_lock(conn, trade.id, Lock.REFUND_DEADLINE, moment.now, moment.terms.refund_deadline_seconds)
     return trade
@@ -118,19 +123,22 @@ async def _end_refund(conn: AsyncConnection, trade: Trade, _moment: Moment[BuyFa
     return trade
 
 
-def _purchase(trade: Trade, *, undone: bool = False) -> Transaction:
+def _purchase(trade: Trade, payer: Account, *, undone: bool = False) -> Transaction:
     """The quote, as postings: coins from the desk; total = gross + spread + network fee, to the centavo."""
     sign = -1 if undone else 1
     parts = (
-        (held(trade.user_id, BRL.id), -trade.total_centavos),
+        (payer, -trade.total_centavos),
         (house(Purpose.DESK, BRL.id), trade.gross_centavos),
         (house(Purpose.FEES, BRL.id), trade.spread_centavos),
         (house(Purpose.NETWORK_FEES, BRL.id), trade.network_fee_centavos),
         (house(Purpose.DESK, trade.asset_id), -trade.amount_units),
         (held(trade.user_id, trade.asset_id), trade.amount_units),
     )
+    sums: dict[Account, int] = {}
+    for account, units in parts:
+        sums[account] = sums.get(account, 0) + sign * units
     kind = Kind.UNBUY if undone else Kind.BUY
-    postings = tuple(Posting(account, sign * units) for account, units in parts if units)
+    postings = tuple(Posting(account, units) for account, units in sums.items() if units)
     return Transaction(f"{trade.id}/{kind}", kind, trade.id, postings)
 
 

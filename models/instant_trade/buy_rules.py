@@ -10,7 +10,7 @@ from datetime import datetime
 from models.charge.states import ChargeStatus
 from models.instant_trade.rules import NOT_MOVED
 from models.instant_trade.states import TradeStatus
-from models.instant_trade.types import BuyFacts, Lock, Ruling, Step, Trade
+from models.instant_trade.types import BuyFacts, Lock, Outcome, Ruling, Step, Trade
 from models.receipt.states import ReceiptStatus
 from models.transfer.states import TransferStatus
 
@@ -63,7 +63,7 @@ def _refunding(_trade: Trade, facts: BuyFacts, now: datetime) -> Step | None:
     if facts.receipts.get(R.REFUND_FAILED):
         return Step(S.NEEDS_REVIEW, "refund_rejected")
     if not facts.receipts.get(R.REFUNDING):
-        return Step(S.REFUNDED, facts.refund_reason)
+        return Step(S.REFUNDED, facts.refund_reason or "payment_taken_back")
     return Step(S.NEEDS_REVIEW, "refund_not_done_in_time") if _over(facts, Lock.REFUND_DEADLINE, now) else None
 
 
@@ -71,30 +71,43 @@ def _needs_review(trade: Trade, facts: BuyFacts, _now: datetime) -> Step | None:
     """Facts that arrive late still count; where they leave a choice, only an operator's ruling makes it."""
     if facts.delivery is TransferStatus.FINAL:
         return Step(S.COMPLETED, "late_confirmation")
+    if facts.outcome is Outcome.REFUND:
+        return _refunding_in_review(trade, facts)
+    if facts.outcome is Outcome.DELIVERY:
+        is_ruled = trade.ruling is Ruling.REFUND
+        why = "operator_ruling" if is_ruled else "delivery_failed"
+        return Step(S.REFUNDING, why) if facts.delivery in NOT_MOVED else None
     if facts.receipts.get(R.CREDITED):
-        return _paid_in_review(trade, facts)
+        return _paid_in_review(trade)
+    if facts.receipts.get(R.BLOCKED):
+        return None
+    if trade.ruling is Ruling.REFUND:
+        return Step(S.REFUNDING if facts.refund_reason else S.EXPIRED, "operator_ruling")
+    end = _unpaid(facts)
+    return Step(S.EXPIRED, "late_confirmation") if end is not None and end.status is S.EXPIRED else end
+
+
+def _refunding_in_review(trade: Trade, facts: BuyFacts) -> Step | None:
+    if facts.receipts.get(R.REFUNDING):
+        return None
     if facts.receipts.get(R.REFUND_FAILED):
         return Step(S.REFUNDED, "operator_ruling") if trade.ruling is Ruling.COMPLETE else None
-    is_moving = facts.delivery is not None and facts.delivery not in NOT_MOVED
-    if is_moving or facts.receipts.get(R.REFUNDING) or facts.receipts.get(R.BLOCKED):
-        return None
-    if facts.receipts.get(R.REFUNDED):
-        return Step(S.REFUNDED, "late_confirmation")
-    return Step(S.EXPIRED, "late_confirmation") if facts.is_asked_in_full else None
+    return Step(S.REFUNDED, "late_confirmation")
 
 
-def _paid_in_review(trade: Trade, facts: BuyFacts) -> Step | None:
-    if facts.delivery in NOT_MOVED:
-        return Step(S.REFUNDING, "operator_ruling" if trade.ruling else "delivery_failed")
-    if facts.delivery is not None:
-        return None
+def _paid_in_review(trade: Trade) -> Step | None:
     if trade.ruling is Ruling.COMPLETE:
         return Step(S.DELIVERING, "operator_ruling")
     return Step(S.REFUNDING, "operator_ruling") if trade.ruling is Ruling.REFUND else None
 
 
 def _unpaid(facts: BuyFacts) -> Step | None:
-    """The end of a purchase that nobody paid rightly, once the bank was asked after the last moment that counts."""
+    """The end of a purchase that nobody paid rightly, once the bank was asked after the last moment that counts.
+
+    A charge that was never made could not be paid, and there is nothing to ask the bank about.
+    """
+    if facts.charge is ChargeStatus.REFUSED:
+        return Step(S.EXPIRED, "charge_refused")
     if not facts.is_asked_in_full:
         return None
     if facts.refund_reason is not None:

@@ -22,6 +22,7 @@ from models.instant_trade.types import (
     Lock,
     Nudge,
     Operation,
+    Outcome,
     Progress,
     Ruling,
     Step,
@@ -97,24 +98,33 @@ async def _check_sale(conn: AsyncConnection, trade: Trade, facts: Facts, ruling:
 
 
 async def _check_purchase(conn: AsyncConnection, trade: Trade, facts: BuyFacts, ruling: Ruling) -> None:
-    if facts.receipts.get(ReceiptStatus.REFUNDING):
-        raise IllegalTransition("the payment is on its way back; the bank's word ends it")
+    got = facts.receipts
+    if facts.outcome is Outcome.REFUND:
+        if got.get(ReceiptStatus.REFUNDING):
+            raise IllegalTransition("the payment is on its way back; the bank's word ends it")
+        if ruling is Ruling.REFUND:
+            raise IllegalTransition("the refund was refused; POST transfer tries it anew")
+        return
     if facts.delivery is TransferStatus.INTENDED and ruling is Ruling.REFUND:
         await signature.refuse(conn, delivery_key_of(trade), "ruled_refund")
-    elif facts.delivery is not None and facts.delivery not in NOT_MOVED:
+    elif facts.outcome is Outcome.DELIVERY:
         raise IllegalTransition("the delivery is on its way; POST transfer looks after it")
-    if not (facts.receipts.get(ReceiptStatus.CREDITED) or facts.receipts.get(ReceiptStatus.REFUND_FAILED)):
+    elif not got.get(ReceiptStatus.CREDITED) and (ruling is Ruling.COMPLETE or got.get(ReceiptStatus.BLOCKED)):
         raise IllegalTransition("there is no payment to rule on; the bank's word ends the waiting")
 
 
 async def _nudge(
     conn: AsyncConnection, trade: Trade, facts: Facts | BuyFacts, nudge: Nudge, terms: Terms, now: datetime
 ) -> None:
-    if trade.status in ENDED:
+    """A payment that the bank would not send back is sent back anew, of a purchase that has ended too."""
+    is_refused = isinstance(facts, BuyFacts) and bool(facts.receipts.get(ReceiptStatus.REFUND_FAILED))
+    if trade.status in ENDED and not is_refused:
         raise IllegalTransition(f"a trade that is {trade.status} has no transfer to look after")
     trade = await note(conn, trade, "transfer_nudged", actor=nudge.actor, details={"evidence": nudge.evidence})
     moving = await transfer_queries.of_trade(conn, trade.id)
     await put(conn, *(look(f"transfer/{transfer.key}") for transfer in moving))
+    if is_refused:
+        await send_back(conn, trade, {ReceiptStatus.REFUND_FAILED})
     if trade.status is not S.NEEDS_REVIEW:
         return
     again = Step(S.REFUNDING, "refund_tried_again")
@@ -122,7 +132,6 @@ async def _nudge(
         await intend_refund(conn, trade, facts)
         await step(conn, trade, again, actor=nudge.actor)
         await set_lock(conn, trade.id, Lock.CHAIN_TIMEOUT, now, terms.chain_timeout_seconds)
-    elif isinstance(facts, BuyFacts) and facts.receipts.get(ReceiptStatus.REFUND_FAILED):
-        await send_back(conn, trade, {ReceiptStatus.REFUND_FAILED})
+    elif is_refused and isinstance(facts, BuyFacts) and facts.outcome is Outcome.REFUND:
         await step(conn, trade, again, actor=nudge.actor)
         await set_lock(conn, trade.id, Lock.REFUND_DEADLINE, now, terms.refund_deadline_seconds)

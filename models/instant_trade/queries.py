@@ -1,6 +1,7 @@
 """Reads of instant trades."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic.dataclasses import dataclass
 from sqlalchemy import ScalarSelect, Select, and_, false, func, select, tuple_
@@ -10,8 +11,8 @@ from models.charge.tables import charges
 from models.deposit.tables import deposits
 from models.errors import NotFound
 from models.instant_trade.states import ENDED, TradeStatus
-from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
-from models.instant_trade.types import BuyFacts, Facts, HistoryEntry, Lock, Trade
+from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks, trade_outcomes
+from models.instant_trade.types import BuyFacts, Facts, HistoryEntry, Lock, Outcome, Trade
 from models.network.tables import assets
 from models.payout.tables import payouts
 from models.receipt.states import ReceiptStatus
@@ -132,6 +133,7 @@ async def buy_facts(conn: AsyncConnection, trade: Trade) -> BuyFacts:
             select(func.jsonb_object_agg(counted.c.status, counted.c.many)).scalar_subquery().label("receipts"),
             latest.label("refund_reason"),
             delivery.scalar_subquery().label("delivery"),
+            _outcome(trade.id).scalar_subquery().label("outcome"),
             _locks(trade.id).label("locks"),
         )
         .select_from(instant_trades)
@@ -140,8 +142,25 @@ async def buy_facts(conn: AsyncConnection, trade: Trade) -> BuyFacts:
     )
     row = (await conn.execute(statement)).one()
     return BuyFacts(
-        row.charge, row.is_asked_in_full, row.receipts or {}, row.refund_reason, row.delivery, row.locks or {}
+        row.charge,
+        row.is_asked_in_full,
+        row.receipts or {},
+        row.refund_reason,
+        row.delivery,
+        row.outcome,
+        row.locks or {},
     )
+
+
+async def outcome(conn: AsyncConnection, trade_id: str) -> Outcome | None:
+    """What the trade was decided to end with, unless that was voided."""
+    found: str | None = (await conn.execute(_outcome(trade_id))).scalar()
+    return None if found is None else Outcome(found)
+
+
+def _outcome(trade_id: str) -> Select[Any]:
+    o = trade_outcomes.c
+    return select(o.outcome).where(o.trade_id == trade_id, o.voided_at.is_(None))
 
 
 def _locks(trade_id: str) -> ScalarSelect[dict[str, str]]:

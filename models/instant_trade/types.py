@@ -139,6 +139,7 @@ class BuyFacts:
 
     ``is_asked_in_full``: the bank was asked after the last moment at which a payment counts, and answered.
     ``receipts``: how many PIX came in, by status. ``refund_reason``: of the one that came last and goes back.
+    ``outcome``: the one that was decided and not voided.
     """
 
     charge: ChargeStatus | None
@@ -146,6 +147,7 @@ class BuyFacts:
     receipts: dict[ReceiptStatus, int]
     refund_reason: str | None
     delivery: TransferStatus | None
+    outcome: Outcome | None
     locks: dict[Lock, datetime]
 
 

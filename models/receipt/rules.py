@@ -29,16 +29,16 @@ PAYABLE = frozenset({TradeStatus.AWAITING_PAYMENT, TradeStatus.CONFIRMING_PAYMEN
 
 
 def refund_reason(
-    receipt: Receipt, charge: Charge, *, trade: TradeStatus | None, is_paid: bool
+    receipt: Receipt, charge: Charge, *, trade: TradeStatus | None, is_paid: bool, is_decided: bool = False
 ) -> RefundReason | None:
     """Why this receipt must go back, or None: it is credited.
 
-     :param trade: of the charge's trade; None for a charge into the user's balance.
-     :param is_paid: whether another receipt of the charge was credited before.
+    :param trade: of the charge's trade; None for a charge into the user's balance.
+    :param is_paid: whether another receipt of the charge was credited before.
+    :param is_decided: whether the trade has its outcome; in review, its state alone does not say so.
 
-     Who paid comes first: a stranger is to get their money back whatever else is true. The payer must be the user
-    : payments by
-     third parties are how hijacked accounts are emptied.
+    Who paid comes first: a stranger is to get their money back whatever else is true. The payer must be the user:
+    payments by third parties are how hijacked accounts are emptied.
     """
     checks = (
         (receipt.payer is Payer.UNKNOWN, RefundReason.PAYER_UNKNOWN),
@@ -46,6 +46,6 @@ def refund_reason(
         (is_paid, RefundReason.DUPLICATE),
         (receipt.amount_centavos != charge.amount_centavos, RefundReason.AMOUNT_DIFFERS),
         (receipt.received_at > charge.accepts_until, RefundReason.AFTER_EXPIRY),
-        (trade is not None and trade not in PAYABLE, RefundReason.TRADE_OVER),
+        (is_decided or (trade is not None and trade not in PAYABLE), RefundReason.TRADE_OVER),
     )
     return next((reason for applies, reason in checks if applies), None)

@@ -26,12 +26,13 @@ async def settle(conn: AsyncConnection, charge: Charge, *, known_by: datetime) -
     found = await queries.of_charge(conn, charge.key)
     is_paid = any(receipt.status is S.CREDITED for receipt in found)
     status = await _trade_status(conn, charge)
+    is_decided = charge.trade_id is not None and await trades.outcome(conn, charge.trade_id) is not None
     for receipt in found:
         if receipt.status is not S.RECEIVED:
             continue
         if receipt.payer is Payer.UNKNOWN and receipt.created_at is not None and receipt.created_at > known_by:
             continue
-        reason = rules.refund_reason(receipt, charge, trade=status, is_paid=is_paid)
+        reason = rules.refund_reason(receipt, charge, trade=status, is_paid=is_paid, is_decided=is_decided)
         if reason is None:
             await writes.credit(conn, charge, receipt)
             is_paid = True

@@ -38,5 +38,10 @@ pix_receipts = Table(
     ),
     CheckConstraint("payer IN ('same', 'other', 'unknown')", name="payer_is_known"),
     Index("ix_pix_receipts_charge", "charge_key"),
-    Index("uq_pix_receipts_one_credited", "charge_key", unique=True, postgresql_where=text("status = 'credited'")),
+    Index(
+        "uq_pix_receipts_one_credited",
+        "charge_key",
+        unique=True,
+        postgresql_where=text("status = 'credited' AND reason IS NULL"),
+    ),
 )

@@ -15,6 +15,7 @@ from models.assets import BRL
 from models.charge.types import Charge
 from models.errors import Broken
 from models.ids import new_id
+from models.instant_trade import queries as trades
 from models.ledger.chart import Account, Purpose, available, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
@@ -46,7 +47,8 @@ async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
     """Write what the bank shows of a receipt now; True if that is news. ``charge`` must be locked.
 
     Harmless to repeat. A block that ends makes it ``received``; some banks show no amount before that. What the bank
-    took back after we had credited it is the house's loss.
+    took back after we had credited it is the house's loss, unless it was still held for a trade that had not bought
+    anything with it.
     """
     known = await queries.by_end_to_end_id(conn, charge.provider, seen.end_to_end_id)
     if known is not None and known.payer is Payer.UNKNOWN and seen.payer is not Payer.UNKNOWN:
@@ -125,11 +127,18 @@ async def _unblock(conn: AsyncConnection, charge: Charge, receipt: Receipt, seen
 
 
 async def _take_back(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
-    source = DESK if receipt.status is S.CREDITED else PENDING
+    source = PENDING
+    if receipt.status is S.CREDITED:
+        source = credited_to(charge) if await _is_unspent(conn, charge) else DESK
     target = BLOCKED if receipt.status is S.BLOCKED else BANK
     if receipt.amount_centavos:
         await _move(conn, charge, receipt, "take-back", source, target)
     await _step(conn, receipt, S.TAKEN_BACK, reason=receipt.reason)
+
+
+async def _is_unspent(conn: AsyncConnection, charge: Charge) -> bool:
+    """Whether what was credited is still held, for a trade that has decided nothing."""
+    return charge.trade_id is not None and await trades.outcome(conn, charge.trade_id) is None
 
 
 async def _move(
