@@ -1,7 +1,9 @@
 """One PIX payout's row."""
 
 from datetime import datetime
+from typing import Any
 
+from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from models.money import Units
@@ -55,6 +57,12 @@ class PayoutProgress:
     status: PayoutStatus
     waits_for: str = ""
     seconds_to_next: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _once_a_bare_status(cls, value: Any) -> Any:
+        """What histories of version 0.1 hold; payouts that run across an upgrade read them again."""
+        return {"status": value} if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from temporalio.worker import Replayer
 from liquida.logging import configure
 from liquida.worker import RUNNER, WORKFLOWS
 from tests.desk import ETHER, PERSON, Desk
+from tests.people import cpf
 
+STRANGER = cpf(999_999)
 RECORDED = Path(__file__).parents[1] / "histories"
 
 
@@ -56,6 +58,20 @@ async def stories(desk: Desk) -> dict[str, tuple]:
     trade = await desk.sell(davi, "0.1", funding="deposit")
     await desk.post(davi, f"/api/v1/instant-trade/{trade['id']}/cancel")
     told["cancelled"] = (davi, trade, [])
+
+    eva = await desk.person()
+    trade = await desk.buy(eva, "150.00", to=desk.fresh_address())
+    desk.bank.pay(trade["id"])
+    await desk.until(eva, trade, "completed")
+    told["bought"] = (eva, trade, [f"transfer/{trade['id']}/delivery", f"charge/{trade['id']}"])
+
+    gil = await desk.person()
+    async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.2):
+        trade = await desk.buy(gil, "150.00")
+    paid = desk.bank.pay(trade["id"], payer_tax_id=STRANGER)
+    await desk.until(gil, trade, "refunded")
+    back = [refund for refund in desk.bank.refunds() if refund["end_to_end_id"] == paid["end_to_end_id"]]
+    told["paid-by-a-stranger"] = (gil, trade, [f"pix-refund/{back[0]['key']}"])
     return told
 
 
@@ -72,11 +88,11 @@ async def test_histories_and_logs_name_nobody_and_replay(desk: Desk):
         handler.setStream(before)
 
     for name, (person, trade, children) in told.items():
-        for workflow_id in [f"otc-sell/{trade['id']}", *children]:
+        for workflow_id in [trade["workflow_id"], *children]:
             history = await history_of(desk, workflow_id)
             await replayer().replay_workflow(history)
             text = history.to_json()
-            for secret in personal(person):
+            for secret in [*personal(person), STRANGER]:
                 assert secret not in text, f"{name}: {workflow_id}"
             if os.environ.get("LIQUIDA_RECORD_HISTORIES"):
                 file = RECORDED / f"{name}--{workflow_id.split('/')[0]}.json"
@@ -85,7 +101,7 @@ async def test_histories_and_logs_name_nobody_and_replay(desk: Desk):
     logs = heard.getvalue()
     assert "\n" in logs, "nothing was logged, so nothing was shown"
     for person, _, _ in told.values():
-        for secret in [*personal(person), person.key]:
+        for secret in [*personal(person), person.key, STRANGER]:
             assert secret not in logs
 
 
@@ -97,7 +113,7 @@ async def test_recorded_histories_replay_on_todays_code(file: Path):
 
 
 def test_there_are_recorded_histories():
-    assert 6 <= len(list(RECORDED.glob("*.json")))
+    assert 12 <= len(list(RECORDED.glob("*.json")))
 
 
 def personal(person) -> list[str]:
