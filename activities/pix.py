@@ -8,9 +8,8 @@ from temporalio import activity
 
 from models.bank_data import writes as bank_data
 from models.errors import PayoutRefused, PayoutUnknown, ProviderBalanceTooLow, ProviderLimitReached
-from models.instant_trade.writes import return_message
 from models.outbox import put
-from models.payout import queries, writes
+from models.payout import queries, returns, writes
 from models.payout.states import KNOWN, PayoutStatus
 from models.payout.types import Payout, PayoutProgress, PayoutQuestion, Report
 from models.secret_box import SecretBox, same
@@ -101,7 +100,7 @@ class PixActivities:
             pix_key_kind=PixKeyKind(payee.pix_key_kind),
             holder_name=payee.holder_name,
             holder_tax_id=payee.holder_tax_id,
-            description=f"Liquida {payout.trade_id[:8]}",
+            description=f"Liquida {payout.key[:8]}",
         )
         try:
             return _read(await provider.payout(order), payout)
@@ -119,7 +118,7 @@ class PixActivities:
             if report.status is PayoutStatus.RETURNED:
                 await writes.record(conn, locked, Report(PayoutStatus.PAID, report.provider_id, report.end_to_end_id))
                 locked = await queries.payout(conn, payout.key, lock=True)
-                await put(conn, return_message(payout.trade_id))
+                await put(conn, returns.return_message(payout))
             if locked is not None and not _is_weaker(report.status, locked.status):
                 await writes.record(conn, locked, report)
         return report

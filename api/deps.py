@@ -18,6 +18,7 @@ from models.bank_data.types import NewKeyRule
 from models.errors import PurchasesUnavailable
 from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
+from models.pix_limit.types import PixLimits
 from models.provider_health import queries as provider_health
 from models.provider_health.rules import choose
 from models.provider_health.types import Failover
@@ -59,6 +60,7 @@ class Services:
     terms: Terms
     waits: Waits
     new_key: NewKeyRule
+    pix_limits: PixLimits
     webhooks: Mapping[str, WebhookVerifier]
     jwt_secret: SecretStr
     jwt_minutes: int

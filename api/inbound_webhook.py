@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.charge import queries as charges
 from models.charge import writes as charge_writes
 from models.charge.types import Charge
-from models.instant_trade.writes import return_message
 from models.outbox import Message, look
 from models.payout import queries as payouts
+from models.payout import returns
 from models.payout.types import Payout
 from models.payout.writes import learn_provider_id
 from models.pix_refund import queries as refunds
@@ -38,7 +38,7 @@ async def _of_payout(conn: AsyncConnection, provider: str, event: PayoutEvent) -
     await _learn_name(conn, payout, event)
     messages = [look(f"payout/{payout.key}")]
     if event.state is PayoutState.RETURNED:
-        messages.append(return_message(payout.trade_id))
+        messages.append(returns.return_message(payout))
     return messages
 
 
@@ -76,13 +76,13 @@ async def _of_dispute(conn: AsyncConnection, provider: str, event: DisputeEvent)
 async def _of_end_to_end_id(conn: AsyncConnection, provider: str, end_to_end_id: str, event_id: str) -> list[Message]:
     payout = await payouts.by_end_to_end_id(conn, provider, end_to_end_id)
     if payout is not None:
-        return [look(f"payout/{payout.key}"), return_message(payout.trade_id)]
+        return [look(f"payout/{payout.key}"), returns.return_message(payout)]
     receipt = await receipts.by_end_to_end_id(conn, provider, end_to_end_id)
     if receipt is None:
         return []
-    returns = await refunds.of_receipts(conn, [receipt.id])
+    sent_back = await refunds.of_receipts(conn, [receipt.id])
     charge = await charges.charge(conn, receipt.charge_key)
-    messages = [look(refund_writes.workflow_id(refund.key)) for refund in returns.values()]
+    messages = [look(refund_writes.workflow_id(refund.key)) for refund in sent_back.values()]
     return messages if charge is None else [*messages, _look_at(charge, event_id)]
 
 

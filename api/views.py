@@ -128,7 +128,7 @@ class ReceiptShown(BaseModel):
 
 
 class PaymentShown(BaseModel):
-    """How a purchase is paid. ``br_code`` is null for the moment that the bank takes to make it."""
+    """How a purchase or a deposit is paid. ``br_code`` is null for the moment that the bank takes to make it."""
 
     status: ChargeStatus
     br_code: str | None = Field(description='"copia e cola"; as a picture: `GET .../qr.svg`')
@@ -184,11 +184,14 @@ async def read_trade(conn: AsyncConnection, trade_id: str, actor: Actor, service
 async def read_payment(conn: AsyncConnection, trade: Trade) -> PaymentShown | None:
     """How a purchase is paid, and what was paid so far; None for a sale."""
     charge = await charges.of_trade(conn, trade.id) if trade.operation is Side.BUY else None
-    if charge is None:
-        return None
-    found = await receipts.of_charge(conn, charge.key)
-    returns = await refunds.of_receipts(conn, [receipt.id for receipt in found])
-    return payment_shown(charge, found, returns)
+    return None if charge is None else (await read_payments(conn, [charge]))[charge.key]
+
+
+async def read_payments(conn: AsyncConnection, found: list[Charge]) -> dict[str, PaymentShown]:
+    """How each of these charges is paid, and what was paid so far, by key."""
+    paid = await receipts.of_charges(conn, [charge.key for charge in found])
+    returns = await refunds.of_receipts(conn, [receipt.id for several in paid.values() for receipt in several])
+    return {charge.key: payment_shown(charge, paid.get(charge.key, []), returns) for charge in found}
 
 
 def payment_shown(charge: Charge, found: list[Receipt], returns: Mapping[str, PixRefund]) -> PaymentShown:

@@ -37,6 +37,7 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         terms=wiring.terms(settings),
         waits=wiring.waits(settings),
         new_key=wiring.new_key(settings),
+        pix_limits=wiring.pix_limits(settings),
         webhooks={name: provider.verify_webhook for name, provider in by_name.items()},
         jwt_secret=settings.jwt_secret,
         jwt_minutes=settings.jwt_minutes,

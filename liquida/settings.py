@@ -115,6 +115,11 @@ class Settings(BaseSettings):
     night_until_hour: int = Field(default=6, ge=0, le=23)
     new_key_most_centavos: int = Field(default=100_000, ge=0)
     """What a PIX key may receive in all while it is new."""
+    pix_min_centavos: int = Field(default=100, ge=1)
+    """The least deposit, and the least withdrawal, of reais."""
+    deposit_day_most_centavos: int = Field(default=5_000_000, ge=0)
+    """A user's deposits of reais in all of one calendar day in São Paulo; and below, the withdrawals."""
+    withdrawal_day_most_centavos: int = Field(default=5_000_000, ge=0)
 
     pix_provider: PixProviderName = "sandbox"
     pix_fallback: PixProviderName | None = None

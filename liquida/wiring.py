@@ -23,6 +23,7 @@ from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
 from activities.pix_refund import PixRefundActivities
+from activities.pix_withdrawal import PixWithdrawalActivities
 from activities.reconciliation import BankStatementActivities, ReconciliationActivities
 from api.engine import Defaults
 from chains import registry
@@ -42,6 +43,7 @@ from models.network import writes as network_writes
 from models.network.queries import Catalogue
 from models.payout import queries as payout_queries
 from models.payout.night import Night
+from models.pix_limit.types import PixLimits
 from models.provider_health.types import Failover
 from models.secret_box import SecretBox
 from payments.brl_code import BrlCodeProvider
@@ -177,6 +179,12 @@ def waits(settings: Settings) -> Waits:
 
 def new_key(settings: Settings) -> NewKeyRule:
     return NewKeyRule(settings.durations.new_key_cooldown, settings.new_key_most_centavos)
+
+
+def pix_limits(settings: Settings) -> PixLimits:
+    return PixLimits(
+        settings.pix_min_centavos, settings.deposit_day_most_centavos, settings.withdrawal_day_most_centavos
+    )
 
 
 def defaults(settings: Settings) -> Defaults:
@@ -384,6 +392,7 @@ async def queue_parts(
                     books.advance,
                     books.operate,
                     books.close_return,
+                    PixWithdrawalActivities(engine).advance,
                     ledger.seal,
                     ledger.verify,
                     recon.due,

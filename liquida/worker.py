@@ -38,6 +38,8 @@ from workflows.otc_sell import OtcSellWorkflow
 from workflows.payout import PayoutWorkflow
 from workflows.payout_return import PayoutReturnWorkflow
 from workflows.pix_refund import PixRefundWorkflow
+from workflows.pix_withdrawal import PixWithdrawalWorkflow
+from workflows.pix_withdrawal_return import PixWithdrawalReturnWorkflow
 from workflows.reconciliation import BankReconcileWorkflow, ReconcileWorkflow
 from workflows.transfer import TransferWorkflow
 
@@ -49,6 +51,8 @@ WORKFLOWS = (
     OtcBuyWorkflow,
     ChargeWorkflow,
     PixRefundWorkflow,
+    PixWithdrawalWorkflow,
+    PixWithdrawalReturnWorkflow,
     TransferWorkflow,
     PayoutWorkflow,
     PayoutReturnWorkflow,

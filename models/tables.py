@@ -13,6 +13,7 @@ from models.ledger import tables as ledger
 from models.network import tables as network
 from models.payout import tables as payout
 from models.pix_refund import tables as pix_refund
+from models.pix_withdrawal import tables as pix_withdrawal
 from models.provider_health import tables as provider_health
 from models.quote import tables as quote
 from models.receipt import tables as receipt
@@ -36,6 +37,7 @@ __all__ = [
     "outbox",
     "payout",
     "pix_refund",
+    "pix_withdrawal",
     "provider_health",
     "quote",
     "receipt",

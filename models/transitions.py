@@ -13,6 +13,7 @@ from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
 from models.payout import states as payout
 from models.pix_refund import states as pix_refund
+from models.pix_withdrawal import states as pix_withdrawal
 from models.receipt import states as receipt
 from models.reconciliation import states as reconciliation
 from models.transfer import states as transfer
@@ -40,6 +41,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "receipt": _texts(receipt.NEXT),
     "pix_refund": _texts(pix_refund.NEXT),
     "break": _texts(reconciliation.NEXT),
+    "pix_withdrawal": _texts(pix_withdrawal.NEXT),
 }
 
 

@@ -94,6 +94,7 @@ class Desk:
         self.settings, self.engine, self.client, self.api, self.app = settings, engine, client, api, app
         self.bank, self.anvil, self.postgres, self.temporal, self.node = bank, anvil, postgres, temporal, node
         self._clerk: Person | None = None
+        self._hiring = asyncio.Lock()
         self.house = ""
         self.rich = ""
         self.token = ""
@@ -133,10 +134,12 @@ class Desk:
 
     async def _verify(self, person: Person) -> None:
         """An operator who does nothing else has seen the person's document."""
-        if self._clerk is None:
-            async with self.engine.begin() as conn:
-                actor = await users.add_user(conn, email="clerk@example.com", role=Role.OPERATOR)
-                self._clerk = Person(actor.user_id, await users.add_api_key(conn, user_id=actor.user_id, name="test"))
+        async with self._hiring:
+            if self._clerk is None:
+                async with self.engine.begin() as conn:
+                    actor = await users.add_user(conn, email="clerk@example.com", role=Role.OPERATOR)
+                    key = await users.add_api_key(conn, user_id=actor.user_id, name="test")
+                self._clerk = Person(actor.user_id, key)
         body = {"tax_id": person.tax_id, "name": PERSON["holder_name"], "evidence": "ticket 1"}
         reply = await self.call(self._clerk, "PUT", f"/api/v1/users/{person.id}/document", body)
         assert reply.is_success, reply.text

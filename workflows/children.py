@@ -1,4 +1,4 @@
-"""The children of a trade: each started once under its business id, each ringing when it has ended."""
+"""The children of a trade or withdrawal: each started once under its business id, each ringing when it has ended."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.workflow import ParentClosePolicy
 
-from models.instant_trade.types import TradeInput, Waits
+from models.instant_trade.types import Waits
 from models.payout.types import PayoutInput
 from models.transfer.types import TransferInput
 from workflows.payout import PayoutWorkflow
@@ -25,21 +25,21 @@ class Children:
     A child that fails is a fault of ours. It is started again at the next look, under the same id.
     """
 
-    def __init__(self, order: TradeInput, bell: Bell) -> None:
-        self._order = order
+    def __init__(self, provider: str, waits: Waits, bell: Bell) -> None:
+        self._provider, self._waits = provider, waits
         self._bell = bell
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     def transfer(self, key: str) -> None:
         """Send, or go on sending, the transfer of this operation key."""
-        self._start(f"transfer/{key}", TransferWorkflow.run, transfer_input(key, self._order.waits))
+        self._start(f"transfer/{key}", TransferWorkflow.run, transfer_input(key, self._waits))
 
     def pay_out(self, key: str) -> None:
         """Pay, or go on asking about, the payout of this key."""
-        waits = self._order.waits
+        waits = self._waits
         order = PayoutInput(
             key,
-            self._order.terms.provider,
+            self._provider,
             waits.payout_poll_first_seconds,
             waits.payout_poll_most_seconds,
             waits.payout_resend_after_seconds,

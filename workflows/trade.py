@@ -34,7 +34,7 @@ class TradeFlow:
         self._progress = Progress(order.status, first_lock_seconds)
         self._books = asyncio.Lock()
         self._bell = Bell()
-        self._children = Children(order, self._bell)
+        self._children = Children(order.terms.provider, order.waits, self._bell)
         self._patience = Patience(order.waits.recheck_first_seconds, order.waits.recheck_most_seconds)
 
     def phases(self) -> Mapping[TradeStatus, Callable[[], Awaitable[None]]]:

@@ -55,7 +55,7 @@ class TransferRequest(BaseModel):
 
 
 class PaymentRequest(BaseModel):
-    """``paid`` true: the reais have arrived. False: they never will, and the crypto goes back."""
+    """``paid`` true: the reais have arrived. False: they never will, and the crypto, or the balance, goes back."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -225,8 +225,8 @@ def _sides(body: QuoteRequest, asset: Asset) -> tuple[int | None, int]:
     if (body.amount is None) == (reais_named is None):
         raise InvalidInput(f"name exactly one of amount and {ours}", field="amount")
     if body.amount is not None:
-        return _positive(body.amount, asset, "amount"), 0
-    return None, _positive(reais_named or "", BRL, ours)
+        return positive(body.amount, asset, "amount"), 0
+    return None, positive(reais_named or "", BRL, ours)
 
 
 def _locked_side(body: QuoteRequest) -> LockedSide:
@@ -243,7 +243,8 @@ def _parts(side: Side, units: int | None, centavos: int, price: Decimal, asset: 
     return by_reais(centavos, price, asset, rates) if units is None else by_amount(units, price, asset, rates)
 
 
-def _positive(text: str, asset: Asset, field: str) -> int:
+def positive(text: str, asset: Asset, field: str) -> int:
+    """Base units. :raises NotAnAmount: zero or less, or no number."""
     units = Amount.parse(text, asset, field=field).units
     if units <= 0:
         raise NotAnAmount(f"{field} must be greater than zero", field=field)

@@ -81,7 +81,7 @@ SELECT (SELECT coalesce(sum(p.amount), 0) FROM ledger_postings AS p JOIN ledger_
         WHERE a.purpose = 'pix_clearing') AS clearing,
        (SELECT coalesce(sum(CASE l.kind WHEN 'payout' THEN p.amount_centavos ELSE -p.amount_centavos END), 0)
         FROM payouts AS p JOIN ledger_transactions AS l
-        ON l.key IN (p.trade_id || '/payout', p.trade_id || '/payout-return'))
+        ON l.key IN (p.key || '/payout', p.key || '/payout-return'))
        - (SELECT coalesce(sum(amount_centavos), 0) FROM pix_receipts
           WHERE status IN ('received', 'credited', 'refunding', 'refund_failed')) AS by_rows
 """)

@@ -1,5 +1,5 @@
 """Law: one thing has one key in every room: trade, transfer, payout, deposit, return, charge,
-receipt, devolução and ledger name each other."""
+receipt, devolução, withdrawal and ledger name each other."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,6 +8,16 @@ _SQL = text("""
 SELECT format('payout %s of trade %s is not what the trade says', p.key, p.trade_id)
     FROM payouts AS p JOIN instant_trades AS t ON t.id = p.trade_id
     WHERE p.key <> t.id OR p.amount_centavos <> t.total_centavos OR p.bank_data_id <> t.bank_data_id
+UNION ALL
+SELECT format('withdrawal %s (%s): its payout is %s, and not what the withdrawal says', w.id, w.status,
+              coalesce(p.key, 'missing'))
+    FROM pix_withdrawals AS w LEFT JOIN payouts AS p ON p.withdrawal_id = w.id
+    WHERE (p.key, p.amount_centavos, p.bank_data_id, p.provider)
+        IS DISTINCT FROM (w.id, w.amount_centavos, w.bank_data_id, w.provider)
+UNION ALL
+SELECT format('withdrawal %s of user %s goes to the bank data %s of user %s', w.id, w.user_id, b.id, b.user_id)
+    FROM pix_withdrawals AS w JOIN user_bank_data AS b ON b.id = w.bank_data_id
+    WHERE w.user_id <> b.user_id
 UNION ALL
 SELECT format('transfer %s (%s) of %s has a key of another shape',
               key, purpose, coalesce(return_id, parent_key, trade_id, 'nothing'))
@@ -36,7 +46,10 @@ SELECT format('ledger %s (%s) of %s has a key of another shape', l.key, l.kind, 
         WHEN l.key LIKE 'return/%' THEN EXISTS (
             SELECT FROM deposit_returns AS r WHERE 'return/' || r.id = l.key AND r.trade_id = l.reference)
         ELSE starts_with(l.key, l.reference || '/')
-            AND EXISTS (SELECT FROM instant_trades AS t WHERE t.id = l.reference)
+            AND (EXISTS (SELECT FROM instant_trades AS t WHERE t.id = l.reference) OR (
+                l.kind IN ('hold', 'payout', 'payout_return', 'release')
+                AND l.key = l.reference || '/' || replace(l.kind, '_', '-')
+                AND EXISTS (SELECT FROM pix_withdrawals AS w WHERE w.id = l.reference)))
     END IS NOT TRUE
 UNION ALL
 SELECT format('charge %s of trade %s is not what the trade says', c.key, c.trade_id)

@@ -1,4 +1,7 @@
-"""Law: a lock that ran out has moved its trade on. What a workflow may take to act on it is the grace."""
+"""Law: a lock that ran out has moved its trade on, and a deadline its withdrawal.
+
+What a workflow may take to act on it is the grace.
+"""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +22,10 @@ UNION ALL
 SELECT format('trade %s (%s) has ended and is locked by %s', t.id, t.status, l.kind)
     FROM trade_locks AS l JOIN instant_trades AS t ON t.id = l.trade_id
     WHERE l.released_at IS NULL AND t.status IN ('completed', 'cancelled', 'expired', 'refunded')
+UNION ALL
+SELECT format('withdrawal %s is paying out, and its deadline was at %s', id, deadline_at)
+    FROM pix_withdrawals
+    WHERE status = 'paying_out' AND deadline_at < clock_timestamp() - make_interval(secs => :grace)
 """)
 
 

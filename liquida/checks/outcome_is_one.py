@@ -1,4 +1,7 @@
-"""Law: a trade is paid out, or delivered, or refunded, and never two of it; its state, outcome and postings agree."""
+"""Law: a trade is paid out, or delivered, or refunded, and never two of it; its state, outcome and postings agree.
+
+And a withdrawal is paid or refunded, never both: its state, payout and postings agree, centavo by centavo.
+"""
 
 from datetime import timedelta
 
@@ -94,10 +97,35 @@ WITH trades AS (
 SELECT format('trade %s (%s) %s', id, status, fault) FROM judged WHERE fault IS NOT NULL
 """)
 
+_WITHDRAWALS = text("""
+SELECT format('withdrawal %s (%s) of %s centavos: its payout is %s, the ledger says %s available, %s held, %s paid',
+              w.id, w.status, w.amount_centavos, coalesce(p.status, 'missing'), b.available, b.held, b.paid)
+    FROM pix_withdrawals AS w
+    LEFT JOIN payouts AS p ON p.withdrawal_id = w.id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(q.amount) FILTER (WHERE a.purpose = 'available' AND a.owner = w.user_id), 0) AS available,
+               coalesce(sum(q.amount) FILTER (WHERE a.purpose = 'held' AND a.owner = w.user_id), 0) AS held,
+               coalesce(sum(q.amount) FILTER (WHERE a.purpose = 'pix_clearing' AND a.owner IS NULL), 0) AS paid
+            FROM ledger_transactions AS l
+            JOIN ledger_postings AS q ON q.transaction_id = l.id
+            JOIN ledger_accounts AS a ON a.id = q.account_id
+            WHERE l.reference = w.id
+    ) AS b
+    WHERE (b.available, b.held, b.paid) IS DISTINCT FROM (
+        -w.amount_centavos * (w.status <> 'refunded')::int,
+        w.amount_centavos * (w.status IN ('paying_out', 'needs_review'))::int,
+        w.amount_centavos * (w.status = 'completed')::int)
+       OR coalesce(CASE w.status
+           WHEN 'completed' THEN p.status NOT IN ('paid', 'returned')
+           WHEN 'refunded' THEN p.status NOT IN ('rejected', 'returned')
+           ELSE p.key IS NULL END, true)
+""")
+
 
 async def violations(conn: AsyncConnection) -> list[str]:
     found = [
         *(await conn.execute(_SQL)).scalars(),
         *(await conn.execute(_PURCHASES, {"grace": GRACE})).scalars(),
+        *(await conn.execute(_WITHDRAWALS)).scalars(),
     ]
     return [str(violation) for violation in found]

@@ -37,7 +37,9 @@ class Payee:
 
 @dataclass(frozen=True, slots=True)
 class NewKeyRule:
-    """A PIX key younger than ``cooldown_seconds`` receives at most ``most_centavos``, all its trades together."""
+    """A PIX key younger than ``cooldown_seconds`` receives at most ``most_centavos``, trades and withdrawals
+    together.
+    """
 
     cooldown_seconds: float
     most_centavos: Units

@@ -17,6 +17,8 @@ from models.ids import new_id
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import instant_trades
 from models.money import units_text
+from models.pix_withdrawal.states import PixWithdrawalStatus
+from models.pix_withdrawal.tables import pix_withdrawals
 from models.secret_box import SecretBox, tax_id_fingerprint
 from models.user import writes as users
 
@@ -79,6 +81,8 @@ async def require(
     :raises NotTheHolder: its holder has another document than the user.
     :raises KeyTooNew: it is younger than ``rule`` asks of the receiver of so much.
     """
+    # Whoever is to be paid twice at once is asked one by one; and whoever needs the user's row too takes it first.
+    await users.lock(conn, user_id)
     wanted = _B.is_primary if bank_data_id is None else _B.id == bank_data_id
     row = (await conn.execute(select(user_bank_data).where(_live(user_id), wanted))).first()
     if row is None:
@@ -176,15 +180,18 @@ def _tax_id_fingerprint(box: SecretBox, row: Row[Any]) -> bytes:
 
 
 async def _require_little(conn: AsyncConnection, row: Row[Any], amount_centavos: int, rule: NewKeyRule) -> None:
-    """All that a new key is to receive counts, so that many small trades are no way around the rule.
+    """All that a new key is to receive counts, so that many small trades and withdrawals are no way around the rule.
 
     :raises KeyTooNew: together it would be too much.
     """
-    # Two trades at once would not see each other: the second waits here for the first.
-    await conn.execute(select(_B.id).where(_B.id == row.id).with_for_update(key_share=True))
-    t = instant_trades.c
-    total = select(func.coalesce(func.sum(t.total_centavos), 0))
-    promised = total.where(t.user_id == row.user_id, t.bank_data_id == row.id, t.status.not_in(_UNPAID))
+    t, w = instant_trades.c, pix_withdrawals.c
+    sold = select(func.coalesce(func.sum(t.total_centavos), 0)).where(
+        t.user_id == row.user_id, t.bank_data_id == row.id, t.status.not_in(_UNPAID)
+    )
+    withdrawn = select(func.coalesce(func.sum(w.amount_centavos), 0)).where(
+        w.user_id == row.user_id, w.bank_data_id == row.id, w.status != PixWithdrawalStatus.REFUNDED
+    )
+    promised = select(sold.scalar_subquery() + withdrawn.scalar_subquery())
     left = rule.most_centavos - int((await conn.execute(promised)).scalar_one())
     if amount_centavos > left:
         until = rule.usable_from(row.created_at).astimezone(UTC).isoformat(timespec="seconds")

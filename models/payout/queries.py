@@ -8,11 +8,13 @@ from models.instant_trade.tables import instant_trades
 from models.payout.states import KNOWN
 from models.payout.tables import payouts
 from models.payout.types import Payout
+from models.pix_withdrawal.tables import pix_withdrawals
 
 _P = payouts.c
 _COLUMNS = (
     _P.key,
     _P.trade_id,
+    _P.withdrawal_id,
     _P.provider,
     _P.amount_centavos,
     _P.bank_data_id,
@@ -51,11 +53,22 @@ async def of_trade(conn: AsyncConnection, trade_id: str) -> Payout | None:
     return None if row is None else Payout(**row._mapping)
 
 
+async def of_withdrawals(conn: AsyncConnection, withdrawal_ids: list[str]) -> dict[str, Payout]:
+    """The payout of each of these withdrawals."""
+    rows = await conn.execute(select(*_COLUMNS).where(_P.withdrawal_id.in_(withdrawal_ids)))
+    return {row.withdrawal_id: Payout(**row._mapping) for row in rows}
+
+
 async def holder_fingerprint(conn: AsyncConnection, key: str) -> bytes | None:
-    """Of the verified document of the user whose trade is paid out; None while nobody has verified it."""
-    d, t = user_documents.c, instant_trades.c
+    """Of the verified document of the user who is paid; None while nobody has verified it."""
+    d, t, w = user_documents.c, instant_trades.c, pix_withdrawals.c
     statement = (
-        select(d.tax_id_fingerprint).join(instant_trades, t.user_id == d.user_id).join(payouts, _P.trade_id == t.id)
+        select(d.tax_id_fingerprint)
+        .select_from(payouts)
+        .outerjoin(instant_trades, t.id == _P.trade_id)
+        .outerjoin(pix_withdrawals, w.id == _P.withdrawal_id)
+        .join(user_documents, d.user_id == func.coalesce(t.user_id, w.user_id))
+        .where(_P.key == key)
     )
-    found: bytes | None = (await conn.execute(statement.where(_P.key == key))).scalar_one_or_none()
+    found: bytes | None = (await conn.execute(statement)).scalar_one_or_none()
     return found

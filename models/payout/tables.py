@@ -9,7 +9,8 @@ payouts = Table(
     "payouts",
     metadata,
     Column("key", String(32), primary_key=True, comment="the provider's idempotency key"),
-    Column("trade_id", String(32), ForeignKey("instant_trades.id"), nullable=False, unique=True),
+    Column("trade_id", String(32), ForeignKey("instant_trades.id"), unique=True),
+    Column("withdrawal_id", String(32), ForeignKey("pix_withdrawals.id"), unique=True),
     Column("provider", String(32), nullable=False),
     Column("amount_centavos", BigInteger, nullable=False),
     Column("bank_data_id", String(32), ForeignKey("user_bank_data.id"), nullable=False),
@@ -24,6 +25,7 @@ payouts = Table(
     timestamp("created_at"),
     timestamp("updated_at"),
     CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
+    CheckConstraint("num_nonnulls(trade_id, withdrawal_id) = 1", name="belong_to_one"),
     CheckConstraint("status = 'created' OR submitted_at IS NOT NULL", name="sent_ones_say_when"),
     Index("ix_payouts_end_to_end_id", "end_to_end_id", postgresql_where=text("end_to_end_id IS NOT NULL")),
 )

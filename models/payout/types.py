@@ -12,12 +12,13 @@ from models.payout.states import PayoutStatus
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """``silent_seconds``: since the provider was last sent this key; None if never. ``not_before``: the end of the
-    night that it waits for, if it does.
+    """Of a trade or of a withdrawal, whose id is its key. ``silent_seconds``: since the provider was last sent this
+    key; None if never. ``not_before``: the end of the night that it waits for, if it does.
     """
 
     key: str
-    trade_id: str
+    trade_id: str | None
+    withdrawal_id: str | None
     provider: str
     amount_centavos: Units
     bank_data_id: str

@@ -20,17 +20,19 @@ async def order(
     conn: AsyncConnection,
     *,
     key: str,
-    trade_id: str,
+    trade_id: str | None = None,
+    withdrawal_id: str | None = None,
     provider: str,
     amount_centavos: int,
     bank_data_id: str,
     not_before: datetime | None = None,
 ) -> None:
-    """Write the order under the key that the provider will know it by, for ever."""
+    """Write the order under the key that the provider will know it by, for ever; of a trade or of a withdrawal."""
     await conn.execute(
         insert(payouts).values(
             key=key,
             trade_id=trade_id,
+            withdrawal_id=withdrawal_id,
             provider=provider,
             amount_centavos=amount_centavos,
             bank_data_id=bank_data_id,

@@ -16,6 +16,15 @@ async def of_charge(conn: AsyncConnection, charge_key: str) -> list[Receipt]:
     return [Receipt(**row._mapping) for row in await conn.execute(statement)]
 
 
+async def of_charges(conn: AsyncConnection, charge_keys: list[str]) -> dict[str, list[Receipt]]:
+    """By charge, each in the order in which the bank stamped them; a charge without any is left out."""
+    statement = select(*_COLUMNS).where(_R.charge_key.in_(charge_keys)).order_by(_R.received_at, _R.id)
+    found: dict[str, list[Receipt]] = {}
+    for row in await conn.execute(statement):
+        found.setdefault(row.charge_key, []).append(Receipt(**row._mapping))
+    return found
+
+
 async def receipt(conn: AsyncConnection, receipt_id: str, *, lock: bool = False) -> Receipt:
     statement = select(*_COLUMNS).where(_R.id == receipt_id)
     row = (await conn.execute(statement.with_for_update(key_share=True) if lock else statement)).one()

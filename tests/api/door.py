@@ -28,6 +28,7 @@ from models.ledger.post import post
 from models.ledger.types import Kind, move
 from models.network import queries as networks
 from models.network.writes import seed
+from models.pix_limit.types import PixLimits
 from models.quote.types import Rates
 from models.secret_box import SecretBox
 from models.user import writes as users
@@ -59,6 +60,7 @@ RATES = Rates(
 TERMS = Terms(900, 1800, 3600, "sandbox")
 WAITS = Waits(15, 600, 180, 2, 600, 60)
 NEW_KEY = NewKeyRule(0.001, 100_000)
+PIX_LIMITS = PixLimits(100, 5_000_000, 5_000_000)
 BOX = SecretBox("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 WEBHOOK_SECRET = "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 OUTSIDE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -217,6 +219,7 @@ async def services(engine: AsyncEngine) -> Services:
         terms=TERMS,
         waits=WAITS,
         new_key=NEW_KEY,
+        pix_limits=PIX_LIMITS,
         webhooks={"sandbox": bank.verify_webhook},
         jwt_secret=SecretStr("a secret of more than thirty-two bytes"),
         jwt_minutes=15,

@@ -7,6 +7,7 @@ from liquida.checks import LAWS, against_the_world
 from models.payout.states import PayoutStatus
 from models.quote.types import Funding
 from payments.protocol import StatementLine
+from tests.models.test_pix_withdrawal import give, step, withdraw
 from tests.models.world import COIN, World
 
 GUARDED = (
@@ -19,12 +20,16 @@ GUARDED = (
     "transfer_transactions",
     "transfer_attempts",
     "trade_outcomes",
+    "pix_withdrawals",
+    "pix_withdrawal_history",
 )
 
 
 @pytest.fixture
 async def world(world: World) -> World:
-    """One completed sale, one from custody on its way, one return pending; and no guard left."""
+    """One completed sale, one from custody on its way, one return pending, one withdrawal paid and one on its way; and
+    no guard left.
+    """
     await world.fund_house()
     done = await world.sell(Funding.DEPOSIT)
     await world.make_final(await world.deposit(done, 2 * COIN))
@@ -35,6 +40,11 @@ async def world(world: World) -> World:
     moving = await world.sell(Funding.CUSTODY)
     await world.top_up(f"{moving}/transfer")
     await world.mine(f"{moving}/transfer")
+    await give(world, 3_000)
+    paid = await withdraw(world, 1_000)
+    await world.hear(paid, PayoutStatus.PAID)
+    await step(world, paid)
+    await world.submit(await withdraw(world, 2_000))
     for table in GUARDED:
         await world.execute_as_owner(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     return world
@@ -88,6 +98,17 @@ DAMAGE = [
     ("keys_agree", "UPDATE transfer_transactions SET fee_units = fee_units + 1 WHERE status = 'final'"),
     ("keys_agree", "UPDATE deposit_returns SET status = 'credited'"),
     ("keys_agree", "UPDATE transfer_transactions SET return_id = NULL WHERE purpose = 'return'"),
+    ("held_has_owner", "UPDATE pix_withdrawals SET amount_centavos = 1 WHERE status = 'paying_out'"),
+    ("outcome_is_one", "UPDATE pix_withdrawals SET status = 'refunded' WHERE status = 'completed'"),
+    ("outcome_is_one", "UPDATE pix_withdrawals SET status = 'needs_review' WHERE status = 'completed'"),
+    ("outcome_is_one", "UPDATE payouts SET status = 'unknown' WHERE withdrawal_id IS NOT NULL"),
+    ("no_trade_outlives_its_lock", "UPDATE pix_withdrawals SET deadline_at = now() - interval '1 hour'"),
+    ("history_is_whole", "UPDATE pix_withdrawals SET status = 'needs_review' WHERE status = 'paying_out'"),
+    ("history_is_whole", "UPDATE pix_withdrawals SET version = version + 1"),
+    ("history_is_whole", "DELETE FROM pix_withdrawal_history WHERE version = 1"),
+    ("history_is_whole", "UPDATE pix_withdrawal_history SET new_status = 'refunded' WHERE version = 1"),
+    ("keys_agree", "UPDATE pix_withdrawals SET provider = 'other'"),
+    ("keys_agree", "UPDATE ledger_transactions SET key = reference || '/x' WHERE kind = 'hold'"),
 ]
 
 

@@ -261,7 +261,8 @@ class TestRights:
         **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts", "provider_health"), KEEP),
         **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
-        **dict.fromkeys(("charges", "pix_receipts", "pix_refunds"), KEEP),
+        **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals"), KEEP),
+        "pix_withdrawal_history": APPEND,
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:
