@@ -57,7 +57,7 @@ FAST = {
     "NEW_KEY_COOLDOWN": "0.001",
     "BUMP_AFTER": "1.5",
     "CHARGE_POLL_FIRST": "0.5",
-    "CHARGE_POLL_MOST": "2",
+    "CHARGE_POLL_MOST": "8",
     "CHARGE_WATCH": "30",
     "PAYER_PATIENCE": "0.5",
     "PAYMENT_LENIENCY": "1",

@@ -109,7 +109,8 @@ SELECT w.user_id, 'BRL', w.amount_centavos, 'withdrawal', w.id, w.created_at
     FROM pix_withdrawals AS w WHERE w.status IN ('paying_out', 'needs_review')
 -- ;;
 CREATE OR REPLACE VIEW bank_movement_sources AS
-SELECT p.trade_id AS reference, p.trade_id || '/payout' AS ledger_key, p.provider, p.key, p.end_to_end_id
+SELECT p.trade_id::text AS reference, p.trade_id || '/payout' AS ledger_key, p.provider::text AS provider,
+       p.key::text AS key, p.end_to_end_id::text AS end_to_end_id
     FROM payouts AS p
 UNION ALL
 SELECT p.trade_id, p.trade_id || '/payout-return', p.provider, p.key, p.end_to_end_id

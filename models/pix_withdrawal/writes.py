@@ -13,6 +13,7 @@ from models.instant_trade.types import Attestation, Terms, Waits
 from models.ledger.post import post
 from models.outbox import look, put
 from models.payout import writes as payouts
+from models.payout.night import not_before
 from models.payout.states import PayoutStatus
 from models.payout.types import Report
 from models.pix_limit import queries as limits
@@ -70,6 +71,7 @@ async def accept(
         now=now,
     )
     status = PixWithdrawalStatus.PAYING_OUT
+    morning = not_before(now, amount_centavos, terms.night)
     await conn.execute(
         insert(pix_withdrawals).values(
             id=withdrawal_id,
@@ -78,7 +80,7 @@ async def accept(
             amount_centavos=amount_centavos,
             provider=terms.provider,
             status=status,
-            deadline_at=now + timedelta(seconds=terms.payout_deadline_seconds),
+            deadline_at=(morning or now) + timedelta(seconds=terms.payout_deadline_seconds),
             created_at=now,
         )
     )
@@ -91,6 +93,7 @@ async def accept(
         provider=terms.provider,
         amount_centavos=amount_centavos,
         bank_data_id=paid_to,
+        not_before=morning,
     )
     order = PixWithdrawalInput(withdrawal_id, terms, waits)
     return await put(conn, messages.start(order, user_id=user_id, status=status, amount_centavos=amount_centavos))
