@@ -13,6 +13,7 @@ from api.problems import Bug, Problem
 from api.routes import (
     bank_data,
     breaks,
+    dispute,
     health,
     inbound_webhook,
     instant_trade,
@@ -103,6 +104,7 @@ def _build() -> FastAPI:
         wallet_history.router,
         wallet_operation.router,
         breaks.router,
+        dispute.router,
         reconciliation.router,
     ):
         app.include_router(router, responses=private)

@@ -19,6 +19,7 @@ from activities.chain import ChainActivities
 from activities.charge import ChargeActivities
 from activities.custody import CustodyActivities
 from activities.deposit import DepositActivities
+from activities.dispute import DisputeActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
@@ -44,7 +45,7 @@ from models.provider_health.types import Failover
 from models.secret_box import SecretBox
 from payments.brl_code import BrlCodeProvider
 from payments.efi import EfiProvider
-from payments.protocol import PixCollector, PixProvider
+from payments.protocol import PixCollector, PixDisputes, PixProvider
 from payments.sandbox_provider import SandboxProvider
 from payments.woovi import WooviProvider
 from payments.woovi.provider import KEYS_AGE_SECONDS_MOST
@@ -315,6 +316,11 @@ def collectors(by_name: Mapping[str, PixProvider]) -> dict[str, PixCollector]:
     return {name: provider for name, provider in by_name.items() if isinstance(provider, PixCollector)}
 
 
+def disputers(by_name: Mapping[str, PixProvider]) -> dict[str, PixDisputes]:
+    """Those that know of disputes."""
+    return {name: provider for name, provider in by_name.items() if isinstance(provider, PixDisputes)}
+
+
 def reconciled(settings: Settings) -> tuple[str, ...]:
     """The providers whose statements are compared with the ledger. A process needs no credentials to know them."""
     return tuple(dict.fromkeys(name for name in (settings.pix_provider, settings.pix_fallback) if name))
@@ -395,10 +401,11 @@ async def queue_parts(
             pix = PixActivities(engine, secret_box(settings), by_name)
             charge = ChargeActivities(engine, secret_box(settings), collectors(by_name))
             refund = PixRefundActivities(engine, collectors(by_name))
+            dispute = DisputeActivities(engine, secret_box(settings), disputers(by_name))
             statements = BankStatementActivities(engine, by_name)
             every = settings.durations.provider_check
             parts[PAYMENTS] = QueueParts(
-                [pix.settle, pix.check_return, charge.look, refund.settle, statements.read],
+                [pix.settle, pix.check_return, charge.look, refund.settle, dispute.look, statements.read],
                 [lambda: watch_providers(engine, by_name, every_seconds=every)],
             )
         yield parts

@@ -9,6 +9,7 @@ from sqlalchemy import Column, String, Table
 
 from models.base import metadata
 from models.charge import states as charge
+from models.dispute import states as dispute
 from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
 from models.payout import states as payout
@@ -40,6 +41,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "receipt": _texts(receipt.NEXT),
     "pix_refund": _texts(pix_refund.NEXT),
     "break": _texts(reconciliation.NEXT),
+    "dispute": _texts(dispute.NEXT),
 }
 
 

@@ -88,6 +88,8 @@ DAMAGE = [
     ("keys_agree", "UPDATE transfer_transactions SET fee_units = fee_units + 1 WHERE status = 'final'"),
     ("keys_agree", "UPDATE deposit_returns SET status = 'credited'"),
     ("keys_agree", "UPDATE transfer_transactions SET return_id = NULL WHERE purpose = 'return'"),
+    ("claims_are_covered", "UPDATE ledger_accounts SET purpose = 'pix_reserve' WHERE purpose = 'fees'"),
+    ("claims_are_covered", "UPDATE ledger_accounts SET purpose = 'pix_blocked' WHERE purpose = 'fees'"),
 ]
 
 
