@@ -15,6 +15,8 @@ from models.receipt.states import ReceiptStatus
 from models.transfer.states import TransferStatus
 
 S, R = TradeStatus, ReceiptStatus
+REFUND_REVIEWS = frozenset({"refund_rejected", "refund_not_done_in_time"})
+"""Why a refund is in review: its outcome is decided, and the payer may have the reais by their own bank's doing."""
 
 
 def decide(trade: Trade, facts: BuyFacts, now: datetime) -> Step | None:
@@ -79,6 +81,8 @@ def _needs_review(trade: Trade, facts: BuyFacts, _now: datetime) -> Step | None:
     if is_moving or facts.receipts.get(R.REFUNDING) or facts.receipts.get(R.BLOCKED):
         return None
     if facts.receipts.get(R.REFUNDED):
+        return Step(S.REFUNDED, "late_confirmation")
+    if facts.receipts.get(R.TAKEN_BACK) and trade.reason in REFUND_REVIEWS:
         return Step(S.REFUNDED, "late_confirmation")
     return Step(S.EXPIRED, "late_confirmation") if facts.is_asked_in_full else None
 
