@@ -1,7 +1,7 @@
 """PIX charges at a provider: made once, then looked at until nothing more is to be expected of them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
@@ -11,24 +11,36 @@ from models.charge.states import ChargeStatus
 from models.charge.types import Charge, ChargeProgress
 from models.document import queries as documents
 from models.errors import DocumentMissing, PayoutRefused, PayoutUnknown
+from models.inbound_webhook import queries as webhooks
 from models.instant_trade.writes import workflow_id
 from models.outbox import look, put
 from models.quote.types import Side
 from models.receipt import settle
 from models.receipt import writes as receipts
+from models.receipt.states import ReceiptStatus
 from models.receipt.types import Payer, Receipt, Seen
 from models.secret_box import SecretBox, same
-from payments.protocol import ChargeOrder, ChargeReport, ChargeState, PixCollector
+from payments.protocol import ChargeEvent, ChargeOrder, ChargeReport, ChargeState, PixCollector
 from payments.protocol import Receipt as Shown
 
 WINDOW_LEAST_SECONDS = 1
 
 
 class ChargeActivities:
-    def __init__(self, engine: AsyncEngine, box: SecretBox, collectors: Mapping[str, PixCollector]) -> None:
+    """:param payer_patience_seconds: how long a receipt waits for its payer to become known before it goes back."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        box: SecretBox,
+        collectors: Mapping[str, PixCollector],
+        *,
+        payer_patience_seconds: float,
+    ) -> None:
         self._engine = engine
         self._box = box
         self._collectors = collectors
+        self._payer_patience = timedelta(seconds=payer_patience_seconds)
 
     @activity.defn(name="charge.look")
     async def look(self, key: str) -> ChargeProgress:
@@ -105,19 +117,19 @@ class ChargeActivities:
             shown = [await self._seen(conn, locked, receipt) for receipt in report.receipts]
             news = [await receipts.see(conn, locked, receipt) for receipt in shown]
             _shout(locked, [receipt for receipt, is_news in zip(shown, news, strict=True) if is_news])
-            found = await settle.settle(conn, locked)
+            found = await settle.settle(conn, locked, known_by=datetime.now(UTC) - self._payer_patience)
             locked = await writes.mark_asked(conn, locked, asked_at)
             if any(news) or _is_final(locked, before):
                 await _tell_trade(conn, locked)
-        return _progress(locked, found)
+        return _progress(locked, found, self._payer_patience)
 
     async def _seen(self, conn: AsyncConnection, charge: Charge, shown: Shown) -> Seen:
         """The payer's tax id is compared here and goes no further."""
         payer = Payer.UNKNOWN
-        if shown.payer_tax_id is not None:
+        tax_id = shown.payer_tax_id or await self._payer_told(conn, charge, shown.end_to_end_id)
+        if tax_id is not None:
             known = await documents.fingerprint_of(conn, charge.user_id)
-            is_same = known is not None and same(self._box, known, shown.payer_tax_id)
-            payer = Payer.SAME if is_same else Payer.OTHER
+            payer = Payer.SAME if known is not None and same(self._box, known, tax_id) else Payer.OTHER
         return Seen(
             shown.end_to_end_id,
             shown.amount_centavos,
@@ -126,6 +138,16 @@ class ChargeActivities:
             is_blocked=shown.blocked,
             taken_back_centavos=shown.taken_back_centavos,
         )
+
+    async def _payer_told(self, conn: AsyncConnection, charge: Charge, end_to_end_id: str) -> str | None:
+        """Some providers name the payer in their webhook alone, which was verified when it came."""
+        read = self._collectors[charge.provider].read_webhook
+        for told in await webhooks.about(conn, charge.provider, charge.key):
+            for event in read(told.body(self._box), event_id=told.event_id):
+                is_it = isinstance(event, ChargeEvent) and event.end_to_end_id == end_to_end_id
+                if is_it and isinstance(event, ChargeEvent) and event.payer_tax_id is not None:
+                    return event.payer_tax_id
+        return None
 
 
 async def _locked(conn: AsyncConnection, key: str) -> Charge:
@@ -162,7 +184,13 @@ def _is_final(charge: Charge, asked_before: datetime | None) -> bool:
     return late and (asked_before is None or asked_before < charge.accepts_until)
 
 
-def _progress(charge: Charge, found: list[Receipt]) -> ChargeProgress:
+def _progress(charge: Charge, found: list[Receipt], patience: timedelta) -> ChargeProgress:
+    now = datetime.now(UTC)
+    nameless = [receipt.created_at for receipt in found if receipt.status is ReceiptStatus.RECEIVED]
+    ends = [moment + patience for moment in nameless if moment is not None and moment + patience > now]
+    if ends:
+        seconds = (max(ends) - now).total_seconds()
+        return ChargeProgress(charge.status, is_over=False, waits_for="the payer's name", seconds_to_next=seconds)
     is_open = any(receipt.status in settle.OPEN for receipt in found)
     if charge.asked_at is not None and charge.asked_at >= charge.watched_until and not is_open:
         return ChargeProgress(charge.status, is_over=True)

@@ -15,6 +15,7 @@ from api.engine import Defaults
 from api.prices import PriceFeed
 from models.assets import Family
 from models.bank_data.types import NewKeyRule
+from models.errors import PurchasesUnavailable
 from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
 from models.provider_health import queries as provider_health
@@ -44,6 +45,7 @@ class Services:
     ``address_parsers``: text → the address in its one spelling, or ``InvalidAddress``.
     ``jwt_secret``: at least 32 bytes.
     ``failover``: a second payment provider for new trades; None where there is only one.
+    ``collectors``: the names of the payment providers that can also receive.
     """
 
     engine: AsyncEngine
@@ -63,6 +65,17 @@ class Services:
     temporal_ui_url: str
     namespace: str
     failover: Failover | None = None
+    collectors: frozenset[str] = frozenset({"sandbox"})
+
+    async def purchase_terms_now(self, conn: AsyncConnection) -> Terms:
+        """As :meth:`terms_now`, of a purchase.
+
+        :raises PurchasesUnavailable: the provider that new trades go to cannot receive.
+        """
+        terms = await self.terms_now(conn)
+        if terms.provider not in self.collectors:
+            raise PurchasesUnavailable("nothing can be bought here now: the payment provider does not receive PIX")
+        return terms
 
     async def terms_now(self, conn: AsyncConnection) -> Terms:
         """The terms of a trade that is accepted now: paid by the fallback while the main provider is down."""

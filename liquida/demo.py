@@ -1,4 +1,4 @@
-"""``liquida demo``: the embedded stack, three sales through the HTTP door, and a table of what came of them.
+"""``liquida demo``: the embedded stack, sales and a purchase through the HTTP door, and a table of what came of them.
 
 Ends with an error if any trade ended otherwise than told, or if ledger, chain and bank disagree.
 """
@@ -43,7 +43,7 @@ ENDED = {"completed", "refunded", "expired", "cancelled", "needs_review"}
 
 @dataclass
 class Story:
-    """One sale: what is tried, how it must end, and what it came to."""
+    """One trade: what is tried, how it must end, and what it came to."""
 
     title: str
     expected: str
@@ -96,6 +96,7 @@ class Demo:
             await self._told("sell 0.05 ETH held on the platform", "completed", self._from_custody),
             await self._told("sell 0.05 ETH by deposit, sending 0.10", "completed", self._by_deposit),
             await self._told("sell 0.05 ETH, the bank rejects the PIX", "refunded", self._rejected),
+            await self._told("buy ETH for R$ 150.00, a stranger pays first", "completed", self._bought),
         ]
         await self._agree()
         self._console.print(_trades(stories))
@@ -143,6 +144,33 @@ class Demo:
         await self._finish(caio, story)
         await self._until(lambda: self._arrived(refund, ETHER // 20), "the refund to arrive")
         story.notes = "0.05 ETH came back"
+
+    async def _bought(self, story: Story) -> None:
+        dora, there = await self._client(), await self._outside()
+        order = {"operation": "buy", "asset": "ETH", "network": "ethereum", "pay_brl": "150.00"}
+        quote = await dora.post("/api/v1/instant-trade/quote", order | {"delivery_address": there})
+        story.trade = await dora.post("/api/v1/instant-trade/create", {"quote_id": quote["id"]})
+        await self._until(lambda: self._shows(dora, story, "br_code"), "the BR Code")
+        await self._pay(story, payer_tax_id=CPF().generate())
+        await self._until(lambda: self._shows(dora, story, "refunded"), "the stranger's PIX to go back")
+        await self._pay(story)
+        await self._finish(dora, story)
+        units = int(Decimal(story.trade["amount"]) * ETHER)
+        await self._until(lambda: self._arrived(there, units), "the coins to arrive")
+        story.notes = "the stranger's PIX went back"
+
+    async def _shows(self, client: Client, story: Story, what: str) -> bool:
+        """Whether the purchase's payment has this: its BR Code, or a receipt in this state."""
+        story.trade = await client.get(f"/api/v1/instant-trade/{story.trade['id']}")
+        payment = story.trade["payment"]
+        return bool(payment.get(what)) or any(receipt["status"] == what for receipt in payment["receipts"])
+
+    async def _pay(self, story: Story, **payer: str) -> None:
+        """Somebody pays the purchase's charge at the sandbox bank."""
+        url = f"{self._settings.sandbox_url}/sandbox/charges/{story.trade['id']}/pay"
+        bearer = {"authorization": f"Bearer {self._settings.sandbox_api_key.get_secret_value()}"}
+        reply = await self._http.post(url, headers=bearer, json={"moods": [], **payer})
+        reply.raise_for_status()
 
     async def _client(self, mood: str = "") -> Client:
         """A new user with a verified document, a platform address and a PIX key. ``mood`` steers the sandbox bank."""
@@ -255,14 +283,14 @@ class Demo:
 
 
 async def run() -> None:
-    """Start the stack, run the sales, stop.
+    """Start the stack, run the trades, stop.
 
     :raises StackUnavailable: a part does not start.
     :raises Broken: something ended otherwise than told.
     """
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)
-    console.print("[bold]Liquida[/]: a user sells ETH for reais")
+    console.print("[bold]Liquida[/]: users sell ETH for reais, and buy it")
     async with Stack(settings(), console=console):
         demo = Demo(adopt(settings()), console)
         try:
@@ -277,8 +305,7 @@ def _trades(stories: list[Story]) -> Table:
     for column in ("trade", "ended", "reais", "on chain", "PIX endToEndId", "notes"):
         table.add_column(column, overflow="fold")
     for story in stories:
-        payout = story.why.get("payout") or {}
-        paid = payout.get("status") == "paid"
+        pix = _pix(story)
         transactions = [
             f"{transfer['purpose']} {_short(transfer['txid'])}"
             for transfer in story.why["transfers"]
@@ -287,12 +314,19 @@ def _trades(stories: list[Story]) -> Table:
         table.add_row(
             f"{story.trade['reference']}\n{story.title}",
             story.trade["status"],
-            story.trade["total"] if paid else f"({payout.get('status', 'none')})",
+            story.trade["total"] if pix.get("status") in {"paid", "credited"} else f"({pix.get('status', 'none')})",
             "\n".join(transactions),
-            payout.get("end_to_end_id") or "",
+            pix.get("end_to_end_id") or "",
             story.notes,
         )
     return table
+
+
+def _pix(story: Story) -> dict[str, Any]:
+    """The PIX that paid the trade, one way or the other."""
+    payment = story.trade["payment"] or {"receipts": []}
+    credited = [receipt for receipt in payment["receipts"] if receipt["status"] == "credited"]
+    return credited[0] if credited else story.why.get("payout") or {}
 
 
 async def _balances(conn: AsyncConnection) -> Table:

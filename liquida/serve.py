@@ -43,6 +43,7 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         temporal_ui_url=settings.temporal_ui_url,
         namespace=settings.temporal_namespace,
         failover=wiring.failover(settings),
+        collectors=frozenset(wiring.collectors(by_name)),
     )
     keeping_keys.cancel()
     await asyncio.gather(keeping_keys, return_exceptions=True)

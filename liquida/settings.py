@@ -57,6 +57,8 @@ class Durations(BaseSettings):
     charge_poll_first: Seconds = 5
     charge_poll_most: Seconds = 2 * 60
     charge_watch: Seconds = 60 * 60
+    payer_patience: Seconds = 60
+    """How long a payment waits for its payer to become known before it goes back."""
     new_key_cooldown: Seconds = 24 * 60 * 60
     """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
     provider_check: Seconds = 30
@@ -107,6 +109,10 @@ class Settings(BaseSettings):
     trade_max_centavos: int = Field(default=10_000_000, ge=1)
     return_min_centavos: int = Field(default=500, ge=0)
     """Coins worth less are credited to the user's balance instead of being sent back on chain."""
+    night_most_centavos: int | None = Field(default=None, ge=0)
+    """Larger payouts wait for the morning; without it, all leave at once."""
+    night_from_hour: int = Field(default=20, ge=0, le=23)
+    night_until_hour: int = Field(default=6, ge=0, le=23)
     new_key_most_centavos: int = Field(default=100_000, ge=0)
     """What a PIX key may receive in all while it is new."""
 

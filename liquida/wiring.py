@@ -35,12 +35,14 @@ from liquida.provider_watch import CHECK_SECONDS_MOST, watch_providers
 from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
 from models.bank_data.types import NewKeyRule
+from models.charge import queries as charge_queries
 from models.errors import InvalidInput, UnknownNetwork
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
 from models.network import writes as network_writes
 from models.network.queries import Catalogue
 from models.payout import queries as payout_queries
+from models.payout.night import Night
 from models.provider_health.types import Failover
 from models.secret_box import SecretBox
 from payments.brl_code import BrlCodeProvider
@@ -149,7 +151,14 @@ def terms(settings: Settings) -> Terms:
         payment_deadline_seconds=durations.payment_deadline,
         block_deadline_seconds=durations.block_deadline,
         refund_deadline_seconds=durations.refund_deadline,
+        night=night(settings),
     )
+
+
+def night(settings: Settings) -> Night | None:
+    if settings.night_most_centavos is None:
+        return None
+    return Night(settings.night_most_centavos, settings.night_from_hour, settings.night_until_hour)
 
 
 def waits(settings: Settings) -> Waits:
@@ -293,6 +302,10 @@ WEBHOOK_SECRETS = {
 """What the API needs, which never pays."""
 
 
+WITHOUT_STATEMENT = {"brl_code"}
+"""Nothing to compare the ledger with."""
+
+
 def failover(settings: Settings) -> Failover | None:
     """When and where new trades go while the chosen provider is down; None without a second provider."""
     if settings.pix_fallback is None:
@@ -323,7 +336,8 @@ def disputers(by_name: Mapping[str, PixProvider]) -> dict[str, PixDisputes]:
 
 def reconciled(settings: Settings) -> tuple[str, ...]:
     """The providers whose statements are compared with the ledger. A process needs no credentials to know them."""
-    return tuple(dict.fromkeys(name for name in (settings.pix_provider, settings.pix_fallback) if name))
+    chosen = (settings.pix_provider, settings.pix_fallback)
+    return tuple(dict.fromkeys(name for name in chosen if name is not None and name not in WITHOUT_STATEMENT))
 
 
 def reconciliation(settings: Settings, engine: AsyncEngine) -> ReconciliationActivities:
@@ -399,7 +413,10 @@ async def queue_parts(
                 stack.push_async_callback(provider.close)
             await _check_none_is_left_behind(engine, by_name)
             pix = PixActivities(engine, secret_box(settings), by_name)
-            charge = ChargeActivities(engine, secret_box(settings), collectors(by_name))
+            patience = settings.durations.payer_patience
+            charge = ChargeActivities(
+                engine, secret_box(settings), collectors(by_name), payer_patience_seconds=patience
+            )
             refund = PixRefundActivities(engine, collectors(by_name))
             dispute = DisputeActivities(engine, secret_box(settings), disputers(by_name))
             statements = BankStatementActivities(engine, by_name)
@@ -412,12 +429,12 @@ async def queue_parts(
 
 
 async def _check_none_is_left_behind(engine: AsyncEngine, by_name: Mapping[str, PixProvider]) -> None:
-    """:raises InvalidInput: payouts wait for a provider that is not configured; nobody could ask after them."""
+    """:raises InvalidInput: nobody could ask after payouts or charges whose provider is not configured."""
     async with engine.connect() as conn:
-        missing = await payout_queries.unended_providers(conn) - set(by_name)
-    for name in sorted(missing):
+        open_there = await payout_queries.unended_providers(conn) | await charge_queries.watched_providers(conn)
+    for name in sorted(open_there - set(by_name)):
         raise InvalidInput(
-            f"payouts at {name} have not ended: it must stay configured until then ({settings_of(name)})"
+            f"payouts or charges at {name} have not ended: it must stay configured until then ({settings_of(name)})"
         )
 
 

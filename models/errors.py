@@ -163,6 +163,12 @@ class IllegalTransition(Refused):
     status = 409
 
 
+class PurchasesUnavailable(Refused):
+    type = "purchases-unavailable"
+    title = "Nothing can be bought here now"
+    status = 409
+
+
 class QuoteExpired(Refused):
     type = "quote-expired"
     title = "The quote has expired"

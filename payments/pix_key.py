@@ -14,7 +14,6 @@ from payments.protocol import PixKeyKind
 
 TEXT_LENGTH_MAX = 100
 EMAIL_LENGTH_MAX = 77
-CPF_DIGITS = 11
 
 _PUNCTUATION = re.compile(r"[ ./-]")
 _CPF = re.compile(r"[0-9]{11}")
@@ -35,16 +34,8 @@ def parse_pix_key(text: str, kind: PixKeyKind) -> str:
     readable = text.isascii() and len(text) <= TEXT_LENGTH_MAX
     key = _READERS[kind](text.strip()) if readable else None
     if key is None:
-        raise InvalidPixKey(f"pix_key is not a valid {_NAMES[kind]}{_perhaps(text, kind)}", field="pix_key")
+        raise InvalidPixKey(f"pix_key is not a valid {_NAMES[kind]}", field="pix_key")
     return key
-
-
-def _perhaps(text: str, kind: PixKeyKind) -> str:
-    """Eleven digits are the one form that two kinds share."""
-    other = {PixKeyKind.CPF: PixKeyKind.PHONE, PixKeyKind.PHONE: PixKeyKind.CPF}.get(kind)
-    if other is None or len(re.sub(r"[^0-9]", "", text)) != CPF_DIGITS:
-        return ""
-    return f"; 11 digits may be a {_NAMES[other]} too: pix_key_kind must say which"
 
 
 def parse_tax_id(text: str) -> str:

@@ -191,11 +191,18 @@ class DisputeReport:
 
 @dataclass(frozen=True, slots=True)
 class ChargeEvent:
-    """A verified webhook about one of our charges: a hint to look."""
+    """A verified webhook about one of our charges: a hint to look.
+
+    ``payer_tax_id``: bare characters, from providers that say it here and not when they are asked.
+    """
 
     event_id: str
     key: str
     end_to_end_id: str | None = None
+    payer_tax_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ChargeEvent(event_id={self.event_id!r}, key={self.key!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +340,10 @@ class PixCollector(Protocol):
 
         :raises models.errors.PayoutUnknown: it did not answer.
         """
+        ...
+
+    def read_webhook(self, body: bytes, *, event_id: str) -> list[WebhookEvent]:
+        """See :meth:`PixProvider.read_webhook`."""
         ...
 
 

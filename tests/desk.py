@@ -59,6 +59,7 @@ FAST = {
     "CHARGE_POLL_FIRST": "0.5",
     "CHARGE_POLL_MOST": "2",
     "CHARGE_WATCH": "30",
+    "PAYER_PATIENCE": "0.5",
     "PAYMENT_LENIENCY": "1",
 }
 

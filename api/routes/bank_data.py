@@ -20,6 +20,8 @@ from payments.protocol import PixKeyKind
 
 router = APIRouter(prefix="/api/v1/bank-data", tags=["bank data"])
 
+_ELEVEN_DIGITS = {PixKeyKind.CPF: PixKeyKind.PHONE, PixKeyKind.PHONE: PixKeyKind.CPF}
+
 
 class BankDataRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -53,7 +55,7 @@ async def add(body: BankDataRequest, services: Deps, caller: Caller, once: OnceP
 
     It must be your own: the holder's CPF or CNPJ is compared with your verified document when a trade is made.
     """
-    pix_key = parse_pix_key(body.pix_key, body.pix_key_kind)
+    pix_key = _pix_key(body.pix_key, body.pix_key_kind)
     payee = Payee(pix_key, body.pix_key_kind, body.holder_name.strip(), _tax_id(body.holder_tax_id))
     masked = mask_pix_key(pix_key, body.pix_key_kind)
     async with services.engine.begin() as conn:
@@ -90,6 +92,26 @@ async def remove(bank_data_id: IdInPath, services: Deps, caller: Caller) -> None
     """
     async with services.engine.begin() as conn:
         await writes.remove(conn, bank_data_id=bank_data_id, user_id=caller.user_id)
+
+
+def _pix_key(text: str, kind: PixKeyKind) -> str:
+    """:raises InvalidPixKey: not of this kind; eleven digits of the other kind that has as many are told so."""
+    try:
+        return parse_pix_key(text, kind)
+    except InvalidPixKey as refusal:
+        other = _ELEVEN_DIGITS.get(kind)
+        if other is None or not _is_key(text, other):
+            raise
+        detail = f"{refusal.detail}; 11 digits may be a CPF or a phone number: pix_key_kind must say which"
+        raise InvalidPixKey(detail, field="pix_key") from None
+
+
+def _is_key(text: str, kind: PixKeyKind) -> bool:
+    try:
+        parse_pix_key(text, kind)
+    except InvalidPixKey:
+        return False
+    return True
 
 
 def _tax_id(text: str) -> str:

@@ -26,6 +26,7 @@ from models.errors import (
     NotFound,
     NotTheHolder,
     PayloadTooLarge,
+    PurchasesUnavailable,
     QuoteExpired,
     QuoteUsed,
 )
@@ -79,6 +80,7 @@ class LogLine(BaseModel):
         IdempotencyMismatch,
         QuoteExpired,
         QuoteUsed,
+        PurchasesUnavailable,
         DocumentMissing,
         NotTheHolder,
         KeyTooNew,
@@ -114,12 +116,13 @@ async def create(
 async def _accept(
     conn: AsyncConnection, services: Services, quote: Quote, trade_id: str, bank_data_id: str | None, now: datetime
 ) -> list[int]:
-    terms, waits = await services.terms_now(conn), services.waits
+    waits = services.waits
     if quote.operation is Side.BUY:
         if bank_data_id is not None:
             raise InvalidInput(
                 "leave bank_data_id out of a purchase: a PIX goes back to its payer", field="bank_data_id"
             )
+        terms = await services.purchase_terms_now(conn)
         return await buy_writes.accept(conn, quote, trade_id=trade_id, terms=terms, waits=waits, now=now)
     return await writes.accept(
         conn,
@@ -128,7 +131,7 @@ async def _accept(
         trade_id=trade_id,
         bank_data_id=bank_data_id,
         new_key=services.new_key,
-        terms=terms,
+        terms=await services.terms_now(conn),
         waits=waits,
         now=now,
     )

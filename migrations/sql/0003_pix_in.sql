@@ -20,8 +20,9 @@ CREATE TRIGGER charges_keep_their_order BEFORE UPDATE ON charges
 -- ;;
 CREATE TRIGGER pix_receipts_keep_their_facts BEFORE UPDATE ON pix_receipts
     FOR EACH ROW WHEN (
-        (OLD.id, OLD.provider, OLD.end_to_end_id, OLD.charge_key, OLD.user_id, OLD.amount_centavos, OLD.received_at,
-         OLD.payer) IS DISTINCT FROM
+        (OLD.id, OLD.provider, OLD.end_to_end_id, OLD.charge_key, OLD.user_id,
+         coalesce(nullif(OLD.amount_centavos, 0), NEW.amount_centavos), OLD.received_at,
+         CASE OLD.payer WHEN 'unknown' THEN NEW.payer ELSE OLD.payer END) IS DISTINCT FROM
         (NEW.id, NEW.provider, NEW.end_to_end_id, NEW.charge_key, NEW.user_id, NEW.amount_centavos, NEW.received_at,
          NEW.payer)
     ) EXECUTE FUNCTION refuse_other_order()

@@ -1,10 +1,12 @@
 -- Reconciliation with the banks. Statements are split at the lines of two semicolons.
 --
 -- Which ledger transactions mean a movement at a bank account, by which name the provider knows it: one SELECT for each
--- source. A new source is one more UNION ALL here, and nothing else. "reference" is the transaction's, so that PostgreSQL
--- finds the source of a transaction, and the transaction of a source, by an index each.
+-- source. A new source is one more UNION ALL here (CREATE OR REPLACE VIEW: all columns are text), and nothing else.
+-- "reference" is the ledger transaction's, so that PostgreSQL finds the source of a transaction, and the transaction of a
+-- source, by an index each; the columns that a source gives as reference, key and end_to_end_id should have one.
 CREATE VIEW bank_movement_sources AS
-SELECT p.trade_id AS reference, p.trade_id || '/payout' AS ledger_key, p.provider, p.key, p.end_to_end_id
+SELECT p.trade_id::text AS reference, p.trade_id || '/payout' AS ledger_key, p.provider::text AS provider,
+       p.key::text AS key, p.end_to_end_id::text AS end_to_end_id
     FROM payouts AS p
 UNION ALL
 SELECT p.trade_id, p.trade_id || '/payout-return', p.provider, p.key, p.end_to_end_id

@@ -84,7 +84,8 @@ $$
 -- ;;
 -- A lost dispute is a take-back: the bank shows it with the charge's key and an identity of its own.
 CREATE OR REPLACE VIEW bank_movement_sources AS
-SELECT p.trade_id AS reference, p.trade_id || '/payout' AS ledger_key, p.provider, p.key, p.end_to_end_id
+SELECT p.trade_id::text AS reference, p.trade_id || '/payout' AS ledger_key, p.provider::text AS provider,
+       p.key::text AS key, p.end_to_end_id::text AS end_to_end_id
     FROM payouts AS p
 UNION ALL
 SELECT p.trade_id, p.trade_id || '/payout-return', p.provider, p.key, p.end_to_end_id
@@ -99,7 +100,7 @@ SELECT coalesce(c.trade_id, c.key), 'receipt/' || r.id || '/refund', r.provider,
     FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
     JOIN pix_refunds AS f ON f.receipt_id = r.id AND f.status = 'refunded'
 UNION ALL
-SELECT coalesce(c.trade_id, c.key), 'dispute/' || d.id || '/lost', d.provider, c.key, NULL
+SELECT coalesce(c.trade_id, c.key)::text, 'dispute/' || d.id || '/lost', d.provider, c.key, NULL
     FROM pix_disputes AS d JOIN pix_receipts AS r ON r.id = d.receipt_id JOIN charges AS c ON c.key = r.charge_key
     WHERE d.taken_centavos > 0
 -- ;;

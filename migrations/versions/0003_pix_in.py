@@ -160,7 +160,12 @@ def _receipts() -> None:
         sa.Column("end_to_end_id", sa.String(64), nullable=False, comment="opaque; 32 characters by the rule"),
         sa.Column("charge_key", sa.String(32), nullable=False),
         sa.Column("user_id", sa.String(32), nullable=False),
-        sa.Column("amount_centavos", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "amount_centavos",
+            sa.BigInteger(),
+            nullable=False,
+            comment="0: blocked, and the bank shows no amount yet",
+        ),
         _time("received_at"),
         sa.Column(
             "payer", sa.String(8), nullable=False, comment="same | other | unknown, against the user's document"
@@ -170,7 +175,10 @@ def _receipts() -> None:
         sa.Column("reason", sa.String(64), comment="why it goes back"),
         _time("created_at"),
         _time("updated_at"),
-        sa.CheckConstraint("amount_centavos > 0", name=op.f("pix_receipts_amount_is_positive")),
+        sa.CheckConstraint(
+            "amount_centavos > 0 OR (amount_centavos = 0 AND status IN ('blocked', 'taken_back'))",
+            name=op.f("pix_receipts_amount_is_positive"),
+        ),
         sa.CheckConstraint("payer IN ('same', 'other', 'unknown')", name=op.f("pix_receipts_payer_is_known")),
         sa.ForeignKeyConstraint(["charge_key"], ["charges.key"], name=op.f("fk_pix_receipts_charge_key_charges")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_pix_receipts_user_id_users")),

@@ -1,4 +1,4 @@
-"""which PIX providers answer; payouts are named by the provider once"""
+"""which PIX providers answer; payouts are named by the provider once, and may wait for the morning"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,4 +23,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider", name=op.f("pk_provider_health")),
     )
     op.execute("REVOKE DELETE ON provider_health FROM liquida_runtime")
+    op.add_column("payouts", sa.Column("not_before", sa.DateTime(timezone=True)))
     op.execute(KEEP_THE_PROVIDERS_NAME)

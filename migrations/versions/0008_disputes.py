@@ -32,8 +32,9 @@ def _receipts() -> None:
     op.create_check_constraint(
         op.f("pix_receipts_taken_back_ones_are_gone"),
         "pix_receipts",
-        "taken_back_centavos BETWEEN 0 AND amount_centavos"
-        " AND (status = 'taken_back') = (taken_back_centavos = amount_centavos)",
+        "taken_back_centavos BETWEEN 0 AND amount_centavos AND CASE status"
+        " WHEN 'taken_back' THEN taken_back_centavos = amount_centavos"
+        " ELSE taken_back_centavos < amount_centavos OR amount_centavos = 0 END",
     )
 
 

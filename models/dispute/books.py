@@ -39,9 +39,9 @@ async def cover(conn: AsyncConnection, charge: Charge, receipt: Receipt, dispute
     """Set aside what an open dispute claims. Harmless to repeat.
 
     A receipt that we are sending back ourselves is waited for: the bank then either lets it go, and nothing is left
-    to be claimed, or refuses.
+    to be claimed, or refuses. So is one under a block whose amount the bank does not show yet.
     """
-    if dispute.status is not DisputeStatus.OPEN or receipt.status in {R.REFUNDING, R.RECEIVED}:
+    if dispute.status is not DisputeStatus.OPEN or receipt.status is R.REFUNDING or not receipt.amount_centavos:
         return dispute
     if dispute.cover is Cover.PENDING and receipt.status is R.CREDITED:
         return await _reserve(conn, charge, receipt, dispute, dispute.covered_centavos)
@@ -74,7 +74,8 @@ async def give_up(
     only then it turns out whose loss it is. One that we sent back after all leaves nothing to lose; should the bank
     have taken it twice, its statement has a line that nothing of ours explains.
     """
-    if receipt.status is R.REFUNDING or (receipt.status is R.CREDITED and not trade_is_over):
+    is_undecided = receipt.status is R.CREDITED and not trade_is_over
+    if dispute.cover is None or receipt.status is R.REFUNDING or is_undecided:
         return None
     if dispute.cover is Cover.NOTHING:
         return await _share(conn, charge, receipt, dispute)
@@ -85,7 +86,7 @@ async def give_up(
     parts, reason = {BLOCKED: claim, PENDING: -claim}, GIVEN_BACK
     if receipt.status is R.CREDITED:
         parts = {BLOCKED: claim, RESERVE: -claim}
-    elif receipt.status not in {R.BLOCKED, R.REFUND_FAILED}:
+    elif receipt.status not in {R.BLOCKED, R.RECEIVED, R.REFUND_FAILED}:
         raise Broken(f"dispute {dispute.id} covers a receipt that is {receipt.status}")
     elif dispute.cover is Cover.RESERVE:
         parts |= _given_back(charge, dispute)

@@ -28,9 +28,9 @@ class Dispute:
 
     ``amount_centavos``: what the provider says is claimed; ``covered_centavos``: the part of it that there was to
     claim, which the bank keeps from us meanwhile; ``taken_centavos``: what went back to the payer when it was lost.
-    ``from_user_centavos``, ``from_house_centavos``: who bears it. ``cover`` None: not decided yet, because the
-    receipt is just being sent back by us. ``defence_at``: when an operator gave it; ``defended_at``: when the
-    provider took it.
+    ``from_user_centavos``, ``from_house_centavos``: who bears it. ``cover`` None: not known yet, because the
+    receipt is just being sent back by us, or has no amount yet. ``defence_at``: when an operator gave it;
+    ``defended_at``: when the provider took it.
     """
 
     id: str

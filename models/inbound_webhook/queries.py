@@ -63,6 +63,17 @@ class Stored:
         return box.open(self.body_sealed, place=f"webhook_events/{self.provider}/{self.event_id}").encode()
 
 
+async def about(conn: AsyncConnection, provider: str, key: str) -> list[Stored]:
+    """Everything that this provider told of our key, as it was kept, in the order of arrival."""
+    c = webhook_events.c
+    statement = (
+        select(c.id, c.provider, c.event_id, c.claimed_key.label("key"), c.received_at, c.body_sealed)
+        .where(c.provider == provider, c.claimed_key == key)
+        .order_by(c.id)
+    )
+    return [Stored(**row._mapping) for row in await conn.execute(statement)]
+
+
 async def stored(conn: AsyncConnection, choice: Choice, *, after_id: int, most: int) -> list[Stored]:
     """In the order of arrival; the next page is after the last one's ``id``."""
     c = webhook_events.c

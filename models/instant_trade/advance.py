@@ -33,7 +33,8 @@ async def advance(conn: AsyncConnection, order: Advance, *, now: datetime) -> Pr
     facts = await flow.facts(conn, trade)
     if order.cancel and trade.status is not S.CANCELLED:
         if not flow.may_cancel(trade, facts):
-            raise IllegalTransition(f"a trade that is {trade.status} cannot be cancelled: it has moved or may move")
+            what = "coins have moved" if isinstance(facts, Facts) else "reais have come"
+            raise IllegalTransition(f"a trade that is {trade.status} cannot be cancelled: {what} or may move")
         await _close_the_door(conn, trade, facts)
         cancelled = Step(S.CANCELLED, "cancelled_by_user")
         trade = await flow.move_to(conn, trade, facts, cancelled, order.terms, now, actor=order.actor)

@@ -16,6 +16,7 @@ from models.ledger.chart import Purpose, available, custody, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, Posting, Transaction, move
 from models.payout import writes as payouts
+from models.payout.night import not_before
 from models.payout.states import PayoutStatus
 from models.quote.types import Funding
 from models.transfer import queries as transfer_queries
@@ -66,6 +67,7 @@ async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment[Fa
     """
     await conn.execute(insert(trade_outcomes).values(trade_id=trade.id, outcome=Outcome.PAYOUT))
     await post(conn, _sale(trade))
+    morning = not_before(moment.now, trade.total_centavos, moment.terms.night)
     await payouts.order(
         conn,
         key=trade.id,
@@ -73,8 +75,10 @@ async def _promise_payout(conn: AsyncConnection, trade: Trade, moment: Moment[Fa
         provider=moment.terms.provider,
         amount_centavos=trade.total_centavos,
         bank_data_id=require(trade.bank_data_id),
+        not_before=morning,
     )
-    await set_lock(conn, trade.id, Lock.PAYOUT_DEADLINE, moment.now, moment.terms.payout_deadline_seconds)
+    leaves = morning or moment.now
+    await set_lock(conn, trade.id, Lock.PAYOUT_DEADLINE, leaves, moment.terms.payout_deadline_seconds)
     return await write(conn, trade, held_units=trade.held_units - trade.amount_units, ruling=None)
 
 

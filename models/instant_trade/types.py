@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from models.charge.states import ChargeStatus
 from models.instant_trade.states import TradeStatus
 from models.money import Units
+from models.payout.night import Night
 from models.payout.states import PayoutStatus
 from models.quote.types import Delivery, Funding, Side
 from models.receipt.states import ReceiptStatus
@@ -58,6 +59,7 @@ class Terms:
     payment_deadline_seconds: float = 60 * 60
     block_deadline_seconds: float = 80 * 60 * 60
     refund_deadline_seconds: float = 60 * 60
+    night: Night | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _COLUMNS = (
     _P.end_to_end_id,
     _P.reason,
     func.extract("epoch", func.clock_timestamp() - _P.submitted_at).label("silent_seconds"),
+    _P.not_before,
 )
 
 

@@ -19,6 +19,7 @@ payouts = Table(
     Column("end_to_end_id", String(64)),
     Column("reason", String(100)),
     Column("attested", JSONB, comment="an operator's evidence, where the provider could not be asked"),
+    timestamp("not_before", nullable=True),
     timestamp("submitted_at", nullable=True),
     timestamp("created_at"),
     timestamp("updated_at"),

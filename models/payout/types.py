@@ -1,5 +1,7 @@
 """One PIX payout's row."""
 
+from datetime import datetime
+
 from pydantic.dataclasses import dataclass
 
 from models.money import Units
@@ -8,7 +10,9 @@ from models.payout.states import PayoutStatus
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """``silent_seconds``: since the provider was last sent this key; None if never."""
+    """``silent_seconds``: since the provider was last sent this key; None if never. ``not_before``: the end of the
+    night that it waits for, if it does.
+    """
 
     key: str
     trade_id: str
@@ -21,6 +25,7 @@ class Payout:
     end_to_end_id: str | None = None
     reason: str | None = None
     silent_seconds: float | None = None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,15 @@ class PayoutQuestion:
 
     key: str
     resend_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutProgress:
+    """``waits_for``: in words, for operators. ``seconds_to_next``: until it may leave, where it may not yet."""
+
+    status: PayoutStatus
+    waits_for: str = ""
+    seconds_to_next: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Payouts: the order first, then what the provider says of it."""
 
+from datetime import datetime
+
 from pydantic import JsonValue
 from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +17,14 @@ REASON_MOST = 100
 
 
 async def order(
-    conn: AsyncConnection, *, key: str, trade_id: str, provider: str, amount_centavos: int, bank_data_id: str
+    conn: AsyncConnection,
+    *,
+    key: str,
+    trade_id: str,
+    provider: str,
+    amount_centavos: int,
+    bank_data_id: str,
+    not_before: datetime | None = None,
 ) -> None:
     """Write the order under the key that the provider will know it by, for ever."""
     await conn.execute(
@@ -25,6 +34,7 @@ async def order(
             provider=provider,
             amount_centavos=amount_centavos,
             bank_data_id=bank_data_id,
+            not_before=not_before,
         )
     )
 

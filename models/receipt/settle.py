@@ -1,21 +1,27 @@
 """Decide the fate of what came in on a charge, and carry it out: one database transaction."""
 
+from datetime import datetime
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.charge.types import Charge
+from models.dispute import queries as disputes
 from models.instant_trade import queries as trades
 from models.instant_trade.states import TradeStatus
 from models.receipt import queries, rules, writes
 from models.receipt.states import ReceiptStatus
-from models.receipt.types import Receipt
+from models.receipt.types import Payer, Receipt
 
 S = ReceiptStatus
 OPEN = frozenset({S.BLOCKED, S.RECEIVED})
 """Its fate is not decided yet."""
 
 
-async def settle(conn: AsyncConnection, charge: Charge) -> list[Receipt]:
+async def settle(conn: AsyncConnection, charge: Charge, *, known_by: datetime) -> list[Receipt]:
     """Credit or send back every receipt that is ours to decide on; all receipts of the charge afterwards.
+
+    :param known_by: of a receipt first seen after this the payer may still become known: it waits. One that its
+        payer's bank disputes waits for the decision.
 
     Harmless to repeat. The trade must have been locked before ``charge`` was, as :func:`lock_trade` does.
     """
@@ -24,6 +30,10 @@ async def settle(conn: AsyncConnection, charge: Charge) -> list[Receipt]:
     status = await _trade_status(conn, charge)
     for receipt in found:
         if receipt.status is not S.RECEIVED:
+            continue
+        if receipt.payer is Payer.UNKNOWN and receipt.created_at is not None and receipt.created_at > known_by:
+            continue
+        if await disputes.open_claims(conn, receipt.id):
             continue
         reason = rules.refund_reason(receipt, charge, trade=status, is_paid=is_paid)
         if reason is None:

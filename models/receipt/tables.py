@@ -23,7 +23,7 @@ pix_receipts = Table(
     Column("end_to_end_id", String(64), nullable=False, comment="opaque; 32 characters by the rule"),
     Column("charge_key", String(32), ForeignKey("charges.key"), nullable=False),
     Column("user_id", String(32), ForeignKey("users.id"), nullable=False),
-    Column("amount_centavos", BigInteger, nullable=False),
+    Column("amount_centavos", BigInteger, nullable=False, comment="0: blocked, and the bank shows no amount yet"),
     timestamp("received_at"),
     Column("payer", String(8), nullable=False, comment="same | other | unknown, against the user's document"),
     Column("status", String(16), nullable=False),
@@ -39,10 +39,14 @@ pix_receipts = Table(
     timestamp("created_at"),
     timestamp("updated_at"),
     UniqueConstraint("provider", "end_to_end_id"),
-    CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
     CheckConstraint(
-        "taken_back_centavos BETWEEN 0 AND amount_centavos"
-        " AND (status = 'taken_back') = (taken_back_centavos = amount_centavos)",
+        "amount_centavos > 0 OR (amount_centavos = 0 AND status IN ('blocked', 'taken_back'))",
+        name="amount_is_positive",
+    ),
+    CheckConstraint(
+        "taken_back_centavos BETWEEN 0 AND amount_centavos AND CASE status"
+        " WHEN 'taken_back' THEN taken_back_centavos = amount_centavos"
+        " ELSE taken_back_centavos < amount_centavos OR amount_centavos = 0 END",
         name="taken_back_ones_are_gone",
     ),
     CheckConstraint("payer IN ('same', 'other', 'unknown')", name="payer_is_known"),

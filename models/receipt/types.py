@@ -49,6 +49,7 @@ class Receipt:
     version: int
     reason: str | None = None
     taken_back_centavos: Units = 0
+    created_at: datetime | None = None
 
     @property
     def left_centavos(self) -> int:

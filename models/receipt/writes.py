@@ -26,7 +26,7 @@ from models.receipt import queries
 from models.receipt.rules import RefundReason
 from models.receipt.states import NEXT, ReceiptStatus
 from models.receipt.tables import pix_receipts
-from models.receipt.types import Receipt, Seen
+from models.receipt.types import Payer, Receipt, Seen
 
 S = ReceiptStatus
 BANK = house(Purpose.PIX_CLEARING, BRL.id)
@@ -49,27 +49,28 @@ def reference_of(charge: Charge) -> str:
 async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
     """Write what the bank shows of a receipt now; True if that is news. ``charge`` must be locked.
 
-    Harmless to repeat. A block that ends makes it ``received``. What the bank took back after we had credited it is
-    the house's loss. While a dispute is open, that says what became of the reais: a block lasts as long, and what the
-    bank took back is left to it.
+    Harmless to repeat. A block that ends makes it ``received``; some banks show no amount before that. What the bank
+    took back after we had credited it is the house's loss. While a dispute is open, that says what became of the
+    reais: a block lasts as long, and what the bank took back is left to it.
     """
     known = await queries.by_end_to_end_id(conn, charge.provider, seen.end_to_end_id)
-    is_new = known is None
+    if known is not None and known.payer is Payer.UNKNOWN and seen.payer is not Payer.UNKNOWN:
+        known = await _step(conn, known, known.status, payer=seen.payer)
     found = await _add(conn, charge, seen) if known is None else known
     if found.charge_key != charge.key:
         raise Broken(f"receipt {found.id} is shown on two charges")
     if claims := await disputes.open_claims(conn, found.id):
         if seen.taken_back_centavos > found.taken_back_centavos:
             await put(conn, *(message for each in claims for message in bells(each.provider, each.dispute_id)))
-        return is_new
+        return known is None
     if found.status is S.BLOCKED and not seen.is_blocked and seen.taken_back_centavos <= found.taken_back_centavos:
-        await _move(conn, charge, found, "unblock", BANK, BLOCKED)
-        await _step(conn, found, S.RECEIVED)
+        await _unblock(conn, charge, found, seen)
         return True
-    if seen.taken_back_centavos >= found.amount_centavos and S.TAKEN_BACK in NEXT[found.status]:
+    is_gone = 0 < seen.taken_back_centavos >= found.amount_centavos
+    if is_gone and S.TAKEN_BACK in NEXT[found.status]:
         await _take_back(conn, charge, found)
         return True
-    return is_new
+    return known is None
 
 
 async def credit(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
@@ -113,27 +114,38 @@ async def _add(conn: AsyncConnection, charge: Charge, seen: Seen) -> Receipt:
         status=status,
         version=1,
     )
-    await conn.execute(insert(pix_receipts).values(asdict(found)))
-    if seen.is_blocked:
-        await _move(conn, charge, found, "block", BLOCKED, PENDING)
-    else:
+    row = {name: value for name, value in asdict(found).items() if value is not None}
+    await conn.execute(insert(pix_receipts).values(row))
+    if not seen.is_blocked:
         await _move(conn, charge, found, "receive", BANK, PENDING)
+    elif seen.amount_centavos:
+        await _move(conn, charge, found, "block", BLOCKED, PENDING)
     return found
+
+
+async def _unblock(conn: AsyncConnection, charge: Charge, receipt: Receipt, seen: Seen) -> None:
+    if receipt.amount_centavos:
+        await _move(conn, charge, receipt, "unblock", BANK, BLOCKED)
+        await _step(conn, receipt, S.RECEIVED)
+        return
+    whole = replace(receipt, amount_centavos=seen.amount_centavos)
+    await _move(conn, charge, whole, "receive", BANK, PENDING)
+    await _step(conn, receipt, S.RECEIVED, amount_centavos=seen.amount_centavos)
 
 
 async def _take_back(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
     source = DESK if receipt.status is S.CREDITED else PENDING
     target = BLOCKED if receipt.status is S.BLOCKED else BANK
-    await _move(conn, charge, receipt, "take-back", source, target)
+    if receipt.amount_centavos:
+        await _move(conn, charge, receipt, "take-back", source, target)
     await _step(conn, receipt, S.TAKEN_BACK, reason=receipt.reason, taken_back_centavos=receipt.amount_centavos)
 
 
 async def lose(conn: AsyncConnection, receipt: Receipt, centavos: int) -> Receipt:
     """A dispute was lost: so much of it went back to the payer, which the dispute has booked. It must be locked."""
     taken = receipt.taken_back_centavos + centavos
-    if taken == receipt.amount_centavos:
-        return await _step(conn, receipt, S.TAKEN_BACK, reason=receipt.reason, taken_back_centavos=taken)
-    return await _change(conn, receipt, receipt.status, taken_back_centavos=taken)
+    after = S.TAKEN_BACK if taken == receipt.amount_centavos else receipt.status
+    return await _step(conn, receipt, after, reason=receipt.reason, taken_back_centavos=taken)
 
 
 async def _move(
@@ -145,11 +157,8 @@ async def _move(
 
 
 async def _step(conn: AsyncConnection, receipt: Receipt, after: ReceiptStatus, **columns: Any) -> Receipt:
-    transitions.check("receipt", receipt.status, after)
-    return await _change(conn, receipt, after, **columns)
-
-
-async def _change(conn: AsyncConnection, receipt: Receipt, after: ReceiptStatus, **columns: Any) -> Receipt:
+    if after is not receipt.status:
+        transitions.check("receipt", receipt.status, after)
     r = pix_receipts.c
     statement = (
         update(pix_receipts)

@@ -5,7 +5,7 @@ things of the same line, and there is no edge at which a pair is cut in two.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -37,17 +37,18 @@ _NAMES = (bindparam("keys", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Tex
 _HOURS = (bindparam("start", type_=DateTime(timezone=True)), bindparam("after", type_=DateTime(timezone=True)))
 
 _NAMED = "(key = ANY (:keys) OR end_to_end_id = ANY (:ids))"
+_IN_DAY = "(recorded_at >= :start AND recorded_at < :after)"
 _LINES = """
 SELECT id, key, end_to_end_id, amount_centavos, time FROM bank_lines WHERE provider = :provider AND gone_at IS NULL"""
 _LINES_OF_DAY = text(f"{_LINES} AND day = :day")
-_LINES_NAMED = text(f"{_LINES} AND {_NAMED}").bindparams(*_NAMES)
-
-_MOVEMENTS = """
-SELECT ledger_key AS id, provider, key, end_to_end_id, amount_centavos, recorded_at AS time FROM bank_movements"""
+_LINES_ELSEWHERE = text(f"{_LINES} AND day <> :day AND {_NAMED}").bindparams(*_NAMES)
+_MOVEMENTS = "SELECT ledger_key, provider, key, end_to_end_id, amount_centavos, recorded_at FROM bank_movements"
 _MOVEMENTS_OF_DAY = text(f"""
-{_MOVEMENTS} WHERE recorded_at >= :start AND recorded_at < :after AND (provider = :provider OR provider IS NULL)
+{_MOVEMENTS} WHERE {_IN_DAY} AND (provider = :provider OR provider IS NULL)
 """).bindparams(*_HOURS)
-_MOVEMENTS_NAMED = text(f"{_MOVEMENTS} WHERE provider = :provider AND {_NAMED}").bindparams(*_NAMES)
+_MOVEMENTS_ELSEWHERE = text(f"{_MOVEMENTS} WHERE NOT {_IN_DAY} AND provider = :provider AND {_NAMED}").bindparams(
+    *_HOURS, *_NAMES
+)
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('reconcile/' || :provider, 0))")
 
@@ -88,33 +89,38 @@ async def reconcile(conn: AsyncConnection, question: Question, *, tolerance: tim
 
 async def _load(conn: AsyncConnection, provider: str, day: date) -> Rows:
     start, after = bank_hours(day)
-    found = Rows()
-    _add(found, await conn.execute(_LINES_OF_DAY, {"provider": provider, "day": day}), Line)
-    hours = {"provider": provider, "start": start, "after": after}
-    _add(found, await conn.execute(_MOVEMENTS_OF_DAY, hours), Movement)
-    found.of_day = frozenset(found.lines) | frozenset(found.movements)
+    lines_of_day = {"provider": provider, "day": day}
+    movements_of_day = {"provider": provider, "start": start, "after": after}
+    rows = Rows()
+    new = _add(rows, await conn.execute(_LINES_OF_DAY, lines_of_day), Line)
+    new += _add(rows, await conn.execute(_MOVEMENTS_OF_DAY, movements_of_day), Movement)
+    rows.of_day = frozenset(rows.lines) | frozenset(rows.movements)
     asked_keys: set[str] = set()
     asked_ids: set[str] = set()
     while True:
-        everything: list[Line | Movement] = [*found.lines.values(), *found.movements.values()]
-        keys = {each.key for each in everything if each.key} - asked_keys
-        ids = {each.end_to_end_id for each in everything if each.end_to_end_id} - asked_ids
+        keys = {each.key for each in new if each.key} - asked_keys
+        ids = {each.end_to_end_id for each in new if each.end_to_end_id} - asked_ids
         if not keys and not ids:
-            return found
-        names = {"provider": provider, "keys": list(keys), "ids": list(ids)}
-        _add(found, await conn.execute(_LINES_NAMED, names), Line)
-        _add(found, await conn.execute(_MOVEMENTS_NAMED, names), Movement)
+            return rows
         asked_keys |= keys
         asked_ids |= ids
+        names = {"keys": list(keys), "ids": list(ids)}
+        new = _add(rows, await conn.execute(_LINES_ELSEWHERE, lines_of_day | names), Line)
+        new += _add(rows, await conn.execute(_MOVEMENTS_ELSEWHERE, movements_of_day | names), Movement)
 
 
-def _add(rows: Rows, found: Iterable[Any], kind: type[Line] | type[Movement]) -> None:
-    for row in found:
-        values = {**row._mapping, "amount_centavos": int(row.amount_centavos)}
-        if kind is Line:
-            rows.lines.setdefault(row.id, Line(**values))
+def _add(rows: Rows, found: Iterable[Any], kind: Callable[..., Line | Movement]) -> list[Line | Movement]:
+    """What is new among those found."""
+    new: list[Line | Movement] = []
+    for *names, amount, time in found:
+        item = kind(*names, int(amount), time)
+        if isinstance(item, Line):
+            is_new = rows.lines.setdefault(item.id, item) is item
         else:
-            rows.movements.setdefault(row.id, Movement(**values))
+            is_new = rows.movements.setdefault(item.id, item) is item
+        if is_new:
+            new.append(item)
+    return new
 
 
 def _ids(each: Break) -> set[str]:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, Field, ValidationError
 
 from models.errors import WebhookRejected
-from payments.efi.words import RETURNED, SENT_STATES, Devolucao, Devolucoes, Words
+from payments.efi.words import RETURNED, SENT_STATES, Devolucao, Devolucoes, Words, bare_tax_id
 from payments.protocol import ChargeEvent, PayoutEvent, PayoutState, RefundEvent, WebhookEvent
 
 QUERY_HEADER = "x-liquida-query"
@@ -26,8 +26,14 @@ OURS = frozenset({None, "ORIGINAL", "RETIRADA"})
 """Kinds of devolução that we ask for; the ``MED_*`` are the bank's, under ids of its own."""
 
 
+class _Payer(Words):
+    cpf: str | None = None
+    cnpj: str | None = None
+
+
 class _Extras(Words):
     id_envio: str | None = None
+    pagador: _Payer | None = None
 
 
 class _Pix(Words):
@@ -115,7 +121,8 @@ def _events(pix: _Pix) -> Iterator[WebhookEvent]:
     if pix.txid not in NO_TXID:
         # The amount is part of it: a PIX held back is told of twice, first with 0.00.
         event_id = f"{pix.end_to_end_id}:{pix.status or 'RECEBIDO'}:{pix.valor}"
-        yield ChargeEvent(event_id, str(pix.txid), pix.end_to_end_id)
+        payer = (pix.gn_extras.pagador if pix.gn_extras else None) or _Payer()
+        yield ChargeEvent(event_id, str(pix.txid), pix.end_to_end_id, bare_tax_id(payer.cpf or payer.cnpj))
     for each in pix.devolucoes:
         ours = each.id if each.natureza in OURS else None
         yield RefundEvent(_return_id(pix, each), ours, pix.end_to_end_id)

@@ -101,7 +101,7 @@ class TestWebhook:
         assert (200, 1) == (reply.status_code, reply.json()["new"])
 
     async def test_of_a_kind_we_do_not_use_is_answered(self, door: Door):
-        body = event("x", "charge.paid")
+        body = event("x", "account.closed")
 
         reply = await door.http.post(SANDBOX, content=body, headers=signed(body))
 

@@ -321,7 +321,7 @@ class TestRepetition:
             assert 200 == reply.status_code
 
         async with door.engine.connect() as conn:
-            told = [one.state for one in await webhooks.of_payout(conn, key)]
+            told = [one.state for one in await webhooks.of_key(conn, "sandbox", key)]
         why = (await door.get(ana, f"/api/v1/instant-trade/{key}/why")).json()
 
         assert [kind.removeprefix("payout.") for kind in order] == told

@@ -13,6 +13,7 @@ PAID_ALL_THE_SAME = [
     "drop_connection_after_accepting",
     "slow",
     "no_balance",
+    "limit_reached",
     "webhook_duplicate",
     "webhook_never",
     "webhook_before_response",

@@ -34,6 +34,7 @@ from models.receipt.types import Payer, Receipt, Seen
 from tests.models.world import BOX, WAITS, World
 
 WHOLE = 15_000
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 WON, LOST = DisputeStatus.WON, DisputeStatus.LOST
 
 
@@ -67,12 +68,12 @@ class Counter:
         assert found is not None
         return found
 
-    async def show(self, seen: Seen) -> Receipt:
+    async def show(self, seen: Seen, *, known_by: datetime | None = None) -> Receipt:
         """What the charge's look does."""
         async with self.world.engine.begin() as conn:
             charge = await self.charge(conn)
             await receipt_writes.see(conn, charge, seen)
-            await settle.settle(conn, charge)
+            await settle.settle(conn, charge, known_by=known_by or datetime.now(UTC))
             found = await receipts.by_end_to_end_id(conn, "sandbox", seen.end_to_end_id)
         assert found is not None
         return found
@@ -170,7 +171,7 @@ class TestClaim:
 
         assert (free, spent) == (dispute.from_user_centavos, dispute.from_house_centavos)
         assert (0, WHOLE, -WHOLE, -spent) == during
-        assert (free, 0, 0, 0) if end is WON else (0, 0, 0, -spent) == await counter.balances()
+        assert {WON: (free, 0, 0, 0), LOST: (0, 0, 0, -spent)}[end] == await counter.balances()
         assert ({}, {}) == (laws, await counter.world.broken_laws())
 
     async def test_never_takes_reais_that_are_spent_at_the_same_time(self, counter: Counter, paid: Receipt) -> None:
@@ -214,6 +215,40 @@ class TestClaim:
         assert (0, WHOLE, -WHOLE, 0) == await counter.balances()
         await counter.decide(again, LOST)
         assert (0, 0, 0, 0) == await counter.balances()
+        assert {} == await counter.world.broken_laws()
+
+
+class TestReceived:
+    """A receipt whose payer is not known yet is credited to nobody, and is not while it is disputed."""
+
+    @pytest.mark.parametrize("end", [WON, LOST])
+    async def test_waits_for_the_decision(self, counter: Counter, end: DisputeStatus) -> None:
+        receipt = await counter.show(shown(payer=Payer.UNKNOWN), known_by=LONG_AGO)
+        dispute = await counter.claim(receipt, "dp_1")
+
+        during = await counter.show(shown())
+        held_back = await counter.balances()
+        laws = await counter.world.broken_laws()
+        await counter.decide(dispute, end)
+        after = await counter.show(shown(taken_back_centavos=0 if end is WON else WHOLE))
+
+        ends = {WON: ReceiptStatus.CREDITED, LOST: ReceiptStatus.TAKEN_BACK}
+        assert (ReceiptStatus.RECEIVED, Cover.PENDING) == (during.status, dispute.cover)
+        assert (0, 0, -WHOLE, 0) == held_back
+        assert ends[end] is after.status
+        assert {WON: (WHOLE, 0, 0, 0), LOST: (0, 0, 0, 0)}[end] == await counter.balances()
+        assert ({}, {}) == (laws, await counter.world.broken_laws())
+
+    async def test_without_an_amount_is_waited_for(self, counter: Counter) -> None:
+        """Some banks show the amount of what they block only when the block ends."""
+        receipt = await counter.show(shown(is_blocked=True, amount_centavos=0))
+
+        first = await counter.claim(receipt, "dp_1")
+        await counter.show(shown())
+        second = await counter.claim(receipt, "dp_1")
+
+        assert (None, Cover.RESERVE) == (first.cover, second.cover)
+        assert (0, WHOLE, -WHOLE, 0) == await counter.balances()
         assert {} == await counter.world.broken_laws()
 
 

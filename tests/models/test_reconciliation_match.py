@@ -135,6 +135,13 @@ class TestClass:
 
         assert {"l1": Class.MISSING_IN_LEDGER, "l2": Class.DUPLICATE} == said
 
+    def test_of_several_left_over_is_missing_for_the_earliest_however_they_hang_together(self) -> None:
+        paid = [line("paid", None, "E1", 100), movement("m", "k", "E1", 100)]
+
+        said = verdicts(*paid, line("later", "k", "E5", 50, hours=5), line("earlier", None, "E5", 50, hours=3))
+
+        assert (Class.MISSING_IN_LEDGER, Class.DUPLICATE) == (said["earlier"], said["later"])
+
     def test_is_missing_for_a_part_of_a_payout_that_came_back(self) -> None:
         """The books know no partial returns: the payout stays paid."""
         said = verdicts(line("out", "k", "E1"), line("part", "k", "D1", 40, hours=1), movement("m", "k", "E1"))

@@ -41,7 +41,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # its sender was killed half way through
                 received = Received({name.lower(): value for name, value in self.headers.items()}, body)
                 receiver.received.append(received)
                 self.send_response(receiver.answer(received))

@@ -856,7 +856,10 @@ class TestVerifyWebhook:
 
         assert self.events(verifier, published["received"]) == [
             ChargeEvent(
-                "E1803615022211340s08793XPJ:RECEBIDO:0.01", "fc9a43k6ff384ryP5f41719", "E1803615022211340s08793XPJ"
+                "E1803615022211340s08793XPJ:RECEBIDO:0.01",
+                "fc9a43k6ff384ryP5f41719",
+                "E1803615022211340s08793XPJ",
+                "09089356000118",
             )
         ]
         e2e, txid = "E12345678202009091221syhgfgufg", "c3e0e7a4e7f1469a9f782d3d4999343c"
