@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from models.ledger.chart import Purpose, available, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
 from payments.sandbox.moods import Mood
-from tests.desk import Desk, Person
+from tests.desk import Desk, Person, open_desk
 from tests.people import cpf
 
 OPS = "/api/v1/ops/disputes"
@@ -287,6 +289,41 @@ class TestWebhook:
         assert 1 == told(errors, "dispute.unknown_receipt")
 
 
+class TestWorker:
+    async def test_that_is_away_meanwhile_finds_everything_when_it_is_back(self):
+        """Opened while no worker is there at all, defended with one that pays nobody, decided while none is there."""
+        with TemporaryDirectory(prefix="liquida-disputes-") as name:
+            directory = Path(name)
+            directory.chmod(0o755)
+            async with open_desk(directory, working=False) as desk:
+                async with desk.working():
+                    await desk.open()
+                    ana, boss = await desk.person(), await desk.operator()
+                    trade, paid = await bought(desk, ana)
+                    before = await balances(desk, ana)
+                claim = desk.bank.dispute(paid)
+                async with desk.working():
+                    shown = await known(desk, boss, claim, cover="reserve")
+                body = {"statement": TestDefence.STATEMENT, "evidence": EVIDENCE}
+                async with desk.working(("settlement",)):
+                    await desk.post(boss, f"{OPS}/{shown['id']}/defend", body)
+                async with desk.working():
+                    await desk.eventually(lambda: _handed_in(desk, boss, shown), "the defence to be handed in")
+                desk.bank.decide(claim["id"], "lost")
+                async with desk.working():
+                    await known(desk, boss, claim, "lost")
+
+                    assert {"user": 0, "reserve": 0, "blocked": 0, "desk": -15_000} == await moved(desk, ana, before)
+                    assert 1 == desk.bank.find_dispute(claim["id"])["statements"]
+                    assert ["taken_back"] == await receipt_states(desk, ana, trade)
+                    await desk.balanced()
+
+
+async def _handed_in(desk: Desk, boss: Person, shown: Any) -> bool:
+    defence = (await desk.get(boss, f"{OPS}/{shown['id']}"))["defence"]
+    return defence is not None and defence["handed_in_at"] is not None
+
+
 class TestReceipt:
     """Disputes of receipts that were credited to nobody need no reserve."""
 
@@ -361,11 +398,7 @@ class TestDefence:
 
         for _ in range(2):
             await desk.post(boss, path, body)
-
-        async def handed_in() -> bool:
-            return (await desk.get(boss, f"{OPS}/{shown['id']}"))["defence"]["handed_in_at"] is not None
-
-        await desk.eventually(handed_in, "the defence to be handed in")
+        await desk.eventually(lambda: _handed_in(desk, boss, shown), "the defence to be handed in")
         await desk.post(boss, path, body)
         other = await desk.call(boss, "POST", path, body | {"statement": "Something else."})
         desk.bank.decide(claim["id"], "won")
