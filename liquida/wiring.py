@@ -36,6 +36,7 @@ from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
 from models.bank_data.types import NewKeyRule
 from models.charge import queries as charge_queries
+from models.dispute import queries as dispute_queries
 from models.errors import InvalidInput, UnknownNetwork
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
@@ -429,12 +430,14 @@ async def queue_parts(
 
 
 async def _check_none_is_left_behind(engine: AsyncEngine, by_name: Mapping[str, PixProvider]) -> None:
-    """:raises InvalidInput: nobody could ask after payouts or charges whose provider is not configured."""
+    """:raises InvalidInput: nobody could ask after payouts, charges or disputes there, as it is not configured."""
     async with engine.connect() as conn:
         open_there = await payout_queries.unended_providers(conn) | await charge_queries.watched_providers(conn)
+        open_there |= await dispute_queries.open_providers(conn)
     for name in sorted(open_there - set(by_name)):
         raise InvalidInput(
-            f"payouts or charges at {name} have not ended: it must stay configured until then ({settings_of(name)})"
+            f"payouts, charges or disputes at {name} have not ended: it must stay configured until then"
+            f" ({settings_of(name)})"
         )
 
 

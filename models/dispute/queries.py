@@ -103,3 +103,8 @@ async def open_and_reserved(conn: AsyncConnection) -> tuple[int, int]:
     statement = select(func.count(), func.coalesce(reserved, 0)).where(_D.status == DisputeStatus.OPEN)
     count, centavos = (await conn.execute(statement)).one()
     return int(count), int(centavos)
+
+
+async def open_providers(conn: AsyncConnection) -> set[str]:
+    """Those of disputes that are not decided."""
+    return set((await conn.execute(select(_D.provider).where(_D.status == DisputeStatus.OPEN).distinct())).scalars())
