@@ -185,10 +185,11 @@ def _is_final(charge: Charge, asked_before: datetime | None) -> bool:
 
 
 def _progress(charge: Charge, found: list[Receipt], patience: timedelta) -> ChargeProgress:
+    now = datetime.now(UTC)
     nameless = [receipt.created_at for receipt in found if receipt.status is ReceiptStatus.RECEIVED]
-    if nameless:
-        ends = max(moment for moment in nameless if moment is not None) + patience
-        seconds = max(0.0, (ends - datetime.now(UTC)).total_seconds())
+    ends = [moment + patience for moment in nameless if moment is not None and moment + patience > now]
+    if ends:
+        seconds = (max(ends) - now).total_seconds()
         return ChargeProgress(charge.status, is_over=False, waits_for="the payer's name", seconds_to_next=seconds)
     is_open = any(receipt.status in settle.OPEN for receipt in found)
     if charge.asked_at is not None and charge.asked_at >= charge.watched_until and not is_open:

@@ -13,6 +13,7 @@ from api.problems import Bug, Problem
 from api.routes import (
     bank_data,
     breaks,
+    dispute,
     health,
     inbound_webhook,
     instant_trade,
@@ -109,6 +110,7 @@ def _build() -> FastAPI:
         pix_withdrawal.router,
         pix_limit.router,
         breaks.router,
+        dispute.router,
         reconciliation.router,
     ):
         app.include_router(router, responses=private)

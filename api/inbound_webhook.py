@@ -10,8 +10,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.charge import queries as charges
-from models.charge import writes as charge_writes
-from models.charge.types import Charge
+from models.charge.writes import bell
+from models.dispute import queries as disputes
+from models.dispute.states import DisputeStatus
+from models.dispute.writes import bells as dispute_bells
 from models.outbox import Message, look
 from models.payout import queries as payouts
 from models.payout import returns
@@ -52,7 +54,7 @@ async def _learn_name(conn: AsyncConnection, payout: Payout, event: PayoutEvent)
 
 async def _of_charge(conn: AsyncConnection, provider: str, event: ChargeEvent) -> list[Message]:
     charge = await charges.charge(conn, plain(event.key))
-    return [] if charge is None or charge.provider != provider else [_look_at(charge, event.event_id)]
+    return [] if charge is None or charge.provider != provider else [bell(charge, event.event_id, datetime.now(UTC))]
 
 
 async def _of_refund(conn: AsyncConnection, provider: str, event: RefundEvent) -> list[Message]:
@@ -68,9 +70,17 @@ async def _of_refund(conn: AsyncConnection, provider: str, event: RefundEvent) -
 
 
 async def _of_dispute(conn: AsyncConnection, provider: str, event: DisputeEvent) -> list[Message]:
-    if event.end_to_end_id is None:
+    """Its own workflow, whether or not we know the receipt; for one that is decided, one more look at it."""
+    if not _PLAIN.fullmatch(event.key):
+        log.error("dispute.unreadable_name", provider=provider)
         return []
-    return await _of_end_to_end_id(conn, provider, plain(event.end_to_end_id), event.event_id)
+    known = await disputes.by_name(conn, provider, event.key)
+    is_decided = known is not None and known.status is not DisputeStatus.OPEN
+    again = hashlib.sha256(event.event_id.encode()).hexdigest()[:16] if is_decided else ""
+    messages = dispute_bells(provider, event.key, again=again)
+    if event.end_to_end_id is None:
+        return messages
+    return [*messages, *await _of_end_to_end_id(conn, provider, plain(event.end_to_end_id), event.event_id)]
 
 
 async def _of_end_to_end_id(conn: AsyncConnection, provider: str, end_to_end_id: str, event_id: str) -> list[Message]:
@@ -83,14 +93,7 @@ async def _of_end_to_end_id(conn: AsyncConnection, provider: str, end_to_end_id:
     sent_back = await refunds.of_receipts(conn, [receipt.id])
     charge = await charges.charge(conn, receipt.charge_key)
     messages = [look(refund_writes.workflow_id(refund.key)) for refund in sent_back.values()]
-    return messages if charge is None else [*messages, _look_at(charge, event_id)]
-
-
-def _look_at(charge: Charge, event_id: str) -> Message:
-    """Until halfway through its watch a charge's own workflow is there for certain; later, nobody knows."""
-    if datetime.now(UTC) < charge.accepts_until + (charge.watched_until - charge.accepts_until) / 2:
-        return look(charge_writes.workflow_id(charge.key))
-    return charge_writes.start(charge.key, again=hashlib.sha256(event_id.encode()).hexdigest()[:16])
+    return messages if charge is None else [*messages, bell(charge, event_id, datetime.now(UTC))]
 
 
 _BELLS: dict[type[WebhookEvent], Callable[[AsyncConnection, str, Any], Awaitable[list[Message]]]] = {

@@ -9,6 +9,8 @@
 ``liquida_outbox_oldest_seconds``      age of the oldest of them
 ``liquida_breaks_open``                breaks with a bank that are not resolved, by ``class`` and ``age``
 ``liquida_reconciliation_age_seconds`` how long ago a bank's statement was last compared, by ``provider``
+``liquida_disputes_open``              disputes (MED) that are not decided
+``liquida_disputes_reserved_centavos``  what is set aside for them
 ``liquida_database_up``                1 if the books could be read; 0: these figures are of an earlier scrape
 =====================================  ========================================================
 """
@@ -18,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models import outbox
+from models.dispute import queries as disputes
 from models.instant_trade import queries as trades
 from models.instant_trade.states import ENDED, TradeStatus
 from models.reconciliation import queries as reconciliation
@@ -38,6 +41,8 @@ class Metrics:
         self._compared = Gauge(
             "liquida_reconciliation_age_seconds", "Since a statement was compared", ["provider"], registry=own
         )
+        self._disputes = Gauge("liquida_disputes_open", "Disputes not decided", registry=own)
+        self._reserved = Gauge("liquida_disputes_reserved_centavos", "Set aside for them", registry=own)
         self._database = Gauge("liquida_database_up", "Whether the books could be read", registry=own)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -59,12 +64,15 @@ class Metrics:
             waiting, oldest = await outbox.waiting(conn)
             breaks = await reconciliation.live_by_class_and_age(conn)
             silence = await reconciliation.silence_seconds(conn)
+            disputes_open, reserved = await disputes.open_and_reserved(conn)
         for status in TradeStatus:
             if status not in ENDED:
                 self._open.labels(status).set(by_status.get(status, 0))
         self._review.set(review)
         self._waiting.set(waiting)
         self._oldest.set(oldest)
+        self._disputes.set(disputes_open)
+        self._reserved.set(reserved)
         for (cls, age), count in breaks.items():
             self._breaks.labels(cls, age).set(count)
         for provider, seconds in silence.items():

@@ -19,6 +19,7 @@ from activities.chain import ChainActivities
 from activities.charge import ChargeActivities
 from activities.custody import CustodyActivities
 from activities.deposit import DepositActivities
+from activities.dispute import DisputeActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.pix import PixActivities
@@ -36,6 +37,7 @@ from liquida.settings import Settings
 from models.assets import NATIVE_ASSETS, NETWORKS, Asset, Family, Network
 from models.bank_data.types import NewKeyRule
 from models.charge import queries as charge_queries
+from models.dispute import queries as dispute_queries
 from models.errors import InvalidInput, UnknownNetwork
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
@@ -48,7 +50,7 @@ from models.provider_health.types import Failover
 from models.secret_box import SecretBox
 from payments.brl_code import BrlCodeProvider
 from payments.efi import EfiProvider
-from payments.protocol import PixCollector, PixProvider
+from payments.protocol import PixCollector, PixDisputes, PixProvider
 from payments.sandbox_provider import SandboxProvider
 from payments.woovi import WooviProvider
 from payments.woovi.provider import KEYS_AGE_SECONDS_MOST
@@ -336,6 +338,11 @@ def collectors(by_name: Mapping[str, PixProvider]) -> dict[str, PixCollector]:
     return {name: provider for name, provider in by_name.items() if isinstance(provider, PixCollector)}
 
 
+def disputers(by_name: Mapping[str, PixProvider]) -> dict[str, PixDisputes]:
+    """Those that know of disputes."""
+    return {name: provider for name, provider in by_name.items() if isinstance(provider, PixDisputes)}
+
+
 def reconciled(settings: Settings) -> tuple[str, ...]:
     """The providers whose statements are compared with the ledger. A process needs no credentials to know them."""
     chosen = (settings.pix_provider, settings.pix_fallback)
@@ -421,22 +428,25 @@ async def queue_parts(
                 engine, secret_box(settings), collectors(by_name), payer_patience_seconds=patience
             )
             refund = PixRefundActivities(engine, collectors(by_name))
+            dispute = DisputeActivities(engine, secret_box(settings), disputers(by_name))
             statements = BankStatementActivities(engine, by_name)
             every = settings.durations.provider_check
             parts[PAYMENTS] = QueueParts(
-                [pix.settle, pix.check_return, charge.look, refund.settle, statements.read],
+                [pix.settle, pix.check_return, charge.look, refund.settle, dispute.look, statements.read],
                 [lambda: watch_providers(engine, by_name, every_seconds=every)],
             )
         yield parts
 
 
 async def _check_none_is_left_behind(engine: AsyncEngine, by_name: Mapping[str, PixProvider]) -> None:
-    """:raises InvalidInput: nobody could ask after payouts or charges whose provider is not configured."""
+    """:raises InvalidInput: nobody could ask after payouts, charges or disputes there, as it is not configured."""
     async with engine.connect() as conn:
         open_there = await payout_queries.unended_providers(conn) | await charge_queries.watched_providers(conn)
+        open_there |= await dispute_queries.open_providers(conn)
     for name in sorted(open_there - set(by_name)):
         raise InvalidInput(
-            f"payouts or charges at {name} have not ended: it must stay configured until then ({settings_of(name)})"
+            f"payouts, charges or disputes at {name} have not ended: it must stay configured until then"
+            f" ({settings_of(name)})"
         )
 
 

@@ -30,6 +30,7 @@ from liquida.watchman import watch_breaks, watch_laws
 from workflows.charge import ChargeWorkflow
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.dispute import DisputeWorkflow
 from workflows.ledger_seal import LedgerSealWorkflow
 from workflows.ledger_verify import LedgerVerifyWorkflow
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
@@ -53,6 +54,7 @@ WORKFLOWS = (
     PixRefundWorkflow,
     PixWithdrawalWorkflow,
     PixWithdrawalReturnWorkflow,
+    DisputeWorkflow,
     TransferWorkflow,
     PayoutWorkflow,
     PayoutReturnWorkflow,

@@ -5,6 +5,7 @@ from models.bank_data import tables as bank_data
 from models.base import metadata
 from models.charge import tables as charge
 from models.deposit import tables as deposit
+from models.dispute import tables as dispute
 from models.document import tables as document
 from models.hold import tables as hold
 from models.inbound_webhook import tables as inbound_webhook
@@ -26,6 +27,7 @@ __all__ = [
     "bank_data",
     "charge",
     "deposit",
+    "dispute",
     "document",
     "hold",
     "idempotency",

@@ -9,6 +9,7 @@ from sqlalchemy import Column, String, Table
 
 from models.base import metadata
 from models.charge import states as charge
+from models.dispute import states as dispute
 from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
 from models.payout import states as payout
@@ -42,6 +43,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "pix_refund": _texts(pix_refund.NEXT),
     "break": _texts(reconciliation.NEXT),
     "pix_withdrawal": _texts(pix_withdrawal.NEXT),
+    "dispute": _texts(dispute.NEXT),
 }
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from liquida.checks import (
     balances_add_up,
+    claims_are_covered,
     held_has_owner,
     history_is_whole,
     keys_agree,
@@ -30,6 +31,7 @@ LAWS: dict[str, Law] = {
     "nonces_have_no_gaps": nonces_have_no_gaps.violations,
     "history_is_whole": history_is_whole.violations,
     "keys_agree": keys_agree.violations,
+    "claims_are_covered": claims_are_covered.violations,
 }
 
 

@@ -65,10 +65,20 @@ SELECT 'payout' AS noun, key, status, amount_centavos, submitted_at
 _INCOMING = text("""
 SELECT c.key, c.created_at,
        coalesce(array_agg(r.amount_centavos) FILTER (WHERE r.id IS NOT NULL), '{}')
-           || coalesce(array_agg(-r.amount_centavos) FILTER (WHERE r.status = 'taken_back'), '{}') AS lines,
-       coalesce(sum(r.amount_centavos) FILTER (
+           || coalesce(array_agg(d.taken - r.taken_back_centavos)
+                       FILTER (WHERE r.taken_back_centavos > d.taken), '{}')
+           || (SELECT coalesce(array_agg(-e.taken_centavos), '{}')
+               FROM pix_disputes AS e JOIN pix_receipts AS x ON x.id = e.receipt_id
+               WHERE x.charge_key = c.key AND e.taken_centavos > 0) AS lines,
+       coalesce(sum(r.amount_centavos - r.taken_back_centavos - d.claimed) FILTER (
            WHERE r.status IN ('received', 'credited', 'refunding', 'refund_failed')), 0)::bigint AS there
-    FROM charges AS c LEFT JOIN pix_receipts AS r ON r.charge_key = c.key
+    FROM charges AS c
+    LEFT JOIN pix_receipts AS r ON r.charge_key = c.key
+    LEFT JOIN LATERAL (
+        SELECT coalesce(sum(taken_centavos), 0)::bigint AS taken,
+               coalesce(sum(covered_centavos) FILTER (WHERE status = 'open'), 0) AS claimed
+            FROM pix_disputes WHERE receipt_id = r.id
+    ) AS d ON true
     WHERE c.provider = :provider GROUP BY c.key
 """)
 _REFUNDS = text("""
@@ -82,8 +92,11 @@ SELECT (SELECT coalesce(sum(p.amount), 0) FROM ledger_postings AS p JOIN ledger_
        (SELECT coalesce(sum(CASE l.kind WHEN 'payout' THEN p.amount_centavos ELSE -p.amount_centavos END), 0)
         FROM payouts AS p JOIN ledger_transactions AS l
         ON l.key IN (p.key || '/payout', p.key || '/payout-return'))
-       - (SELECT coalesce(sum(amount_centavos), 0) FROM pix_receipts
-          WHERE status IN ('received', 'credited', 'refunding', 'refund_failed')) AS by_rows
+       - (SELECT coalesce(sum(amount_centavos - taken_back_centavos), 0) FROM pix_receipts
+          WHERE status IN ('received', 'credited', 'refunding', 'refund_failed'))
+       + (SELECT coalesce(sum(d.covered_centavos), 0)
+          FROM pix_disputes AS d JOIN pix_receipts AS r ON r.id = d.receipt_id
+          WHERE d.status = 'open' AND r.status <> 'blocked') AS by_rows
 """)
 
 
@@ -171,7 +184,8 @@ async def bank_violations(
 ) -> list[str]:
     """Compare each payout, charge and devolução with the bank's lines of its key.
 
-    Once out if paid, once back if returned; once in for each receipt, once out for what was sent or taken back.
+    Once out if paid, once back if returned; once in for each receipt, once out for what was sent or taken back. What
+    is disputed is there and not ours to spend.
     """
     before = {sent.key: sent for sent in await _sent(conn, provider)}
     began = [sent.submitted_at for sent in before.values() if sent.submitted_at]

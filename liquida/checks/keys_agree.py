@@ -1,5 +1,5 @@
 """Law: one thing has one key in every room: trade, transfer, payout, deposit, return, charge,
-receipt, devolução, withdrawal and ledger name each other."""
+receipt, devolução, dispute, withdrawal and ledger name each other."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,6 +43,10 @@ SELECT format('ledger %s (%s) of %s has a key of another shape', l.key, l.kind, 
         WHEN l.kind IN ('receipt', 'receipt_return') THEN EXISTS (
             SELECT FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
             WHERE starts_with(l.key, 'receipt/' || r.id || '/') AND l.reference = coalesce(c.trade_id, c.key))
+        WHEN l.kind = 'dispute' THEN EXISTS (
+            SELECT FROM pix_disputes AS d
+            JOIN pix_receipts AS r ON r.id = d.receipt_id JOIN charges AS c ON c.key = r.charge_key
+            WHERE starts_with(l.key, 'dispute/' || d.id || '/') AND l.reference = coalesce(c.trade_id, c.key))
         WHEN l.key LIKE 'return/%' THEN EXISTS (
             SELECT FROM deposit_returns AS r WHERE 'return/' || r.id = l.key AND r.trade_id = l.reference)
         ELSE starts_with(l.key, l.reference || '/')
@@ -60,9 +64,15 @@ SELECT format('receipt %s of user %s is of the charge %s of user %s', r.id, r.us
     FROM pix_receipts AS r JOIN charges AS c ON c.key = r.charge_key
     WHERE r.user_id <> c.user_id OR r.provider <> c.provider
 UNION ALL
-SELECT format('receipt %s is %s with %s centavos, and the ledger says %s pending, %s at the bank, %s blocked there',
-              r.id, r.status, r.amount_centavos, b.pending, -b.clearing, -b.blocked)
+SELECT format('receipt %s is %s with %s centavos, %s taken back, %s disputed, and the ledger says %s pending,'
+              ' %s at the bank, %s blocked there',
+              r.id, r.status, r.amount_centavos, r.taken_back_centavos, d.claimed, b.pending, -b.clearing, -b.blocked)
     FROM pix_receipts AS r
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(covered_centavos) FILTER (WHERE status = 'open'), 0) AS claimed,
+               coalesce(array_agg(id), '{}') AS ids
+            FROM pix_disputes WHERE receipt_id = r.id
+    ) AS d
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(p.amount) FILTER (WHERE a.purpose = 'pix_pending'), 0) AS pending,
                coalesce(sum(p.amount) FILTER (WHERE a.purpose = 'pix_clearing'), 0) AS clearing,
@@ -74,11 +84,17 @@ SELECT format('receipt %s is %s with %s centavos, and the ledger says %s pending
                             'receipt/' || r.id || '/unblock', 'receipt/' || r.id || '/credit',
                             'receipt/' || r.id || '/uncredit', 'receipt/' || r.id || '/leave',
                             'receipt/' || r.id || '/refund', 'receipt/' || r.id || '/take-back')
+               OR l.key IN (SELECT 'dispute/' || id || '/' || step
+                            FROM unnest(d.ids) AS id, unnest(ARRAY['open', 'reserve', 'won', 'lost']) AS step)
     ) AS b
+    CROSS JOIN LATERAL (
+        SELECT r.amount_centavos - r.taken_back_centavos AS rest,
+               CASE WHEN r.status = 'blocked' THEN 0 ELSE d.claimed END AS claimed
+    ) AS w
     WHERE (b.pending, -b.clearing, -b.blocked) IS DISTINCT FROM (
-        r.amount_centavos * (r.status IN ('blocked', 'received', 'refunding', 'refund_failed'))::int,
-        r.amount_centavos * (r.status IN ('received', 'credited', 'refunding', 'refund_failed'))::int,
-        r.amount_centavos * (r.status = 'blocked')::int)
+        w.rest * (r.status IN ('blocked', 'received', 'refunding', 'refund_failed'))::int,
+        w.rest * (r.status IN ('received', 'credited', 'refunding', 'refund_failed'))::int - w.claimed,
+        w.rest * (r.status = 'blocked')::int + w.claimed)
 UNION ALL
 SELECT format('receipt %s is %s and its devolução is %s', r.id, r.status, coalesce(f.status, 'missing'))
     FROM pix_receipts AS r

@@ -1,5 +1,6 @@
 """Charges: the order first, then what the provider makes of it."""
 
+import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from models.charge.tables import charges
 from models.charge.types import Charge
 from models.errors import Broken
 from models.instant_trade.types import Waits
-from models.outbox import Message, MessageKind, put
+from models.outbox import Message, MessageKind, look, put
 
 WORKFLOW = "charge"
 _WAITS = TypeAdapter(Waits)
@@ -39,6 +40,18 @@ def start(charge_key: str, *, waits: Waits | None = None, again: str = "") -> Me
         summary="a payment that came after its time" if again else "a PIX charge and what is paid on it",
         attributes={"Kind": WORKFLOW},
     )
+
+
+def bell(charge: Charge, occasion: str, now: datetime) -> Message:
+    """Have a charge looked at.
+
+    Until halfway through its watch its own workflow is there for certain; later, nobody knows.
+
+    :param occasion: what makes it worth a look, the same each time it is told.
+    """
+    if now < charge.accepts_until + (charge.watched_until - charge.accepts_until) / 2:
+        return look(workflow_id(charge.key))
+    return start(charge.key, again=hashlib.sha256(occasion.encode()).hexdigest()[:16])
 
 
 async def order(

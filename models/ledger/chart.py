@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 class Purpose(StrEnum):
     """``PIX_CLEARING``: our reais at the bank. ``PIX_BLOCKED``: those of them that the bank keeps from us for now.
     ``PIX_PENDING``: what we owe for PIX that came in and are neither credited nor on their payer's account again.
+    ``PIX_RESERVE``: what may have to be given back of PIX that were credited, while their payer's bank disputes them.
     """
 
     AVAILABLE = "available"
@@ -22,6 +23,7 @@ class Purpose(StrEnum):
     PIX_CLEARING = "pix_clearing"
     PIX_BLOCKED = "pix_blocked"
     PIX_PENDING = "pix_pending"
+    PIX_RESERVE = "pix_reserve"
     SUSPENSE = "suspense"
 
 

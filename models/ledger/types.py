@@ -30,6 +30,7 @@ class Kind(StrEnum):
     BUY = "buy"
     UNBUY = "unbuy"
     DELIVERY = "delivery"
+    DISPUTE = "dispute"
 
 
 class Operation(StrEnum):
@@ -44,6 +45,7 @@ class Operation(StrEnum):
     TRADE = "trade"
     REFUND = "refund"
     ADJUSTMENT = "adjustment"
+    DISPUTE = "dispute"
 
 
 OPERATIONS: dict[Kind, Operation] = {
@@ -66,6 +68,7 @@ OPERATIONS: dict[Kind, Operation] = {
     Kind.BUY: Operation.TRADE,
     Kind.UNBUY: Operation.TRADE,
     Kind.DELIVERY: Operation.WITHDRAWAL,
+    Kind.DISPUTE: Operation.DISPUTE,
 }
 """The database's function ``ledger_operation`` says the same; it refuses a kind it does not know."""
 

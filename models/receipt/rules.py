@@ -44,7 +44,7 @@ def refund_reason(
         (receipt.payer is Payer.UNKNOWN, RefundReason.PAYER_UNKNOWN),
         (receipt.payer is Payer.OTHER, RefundReason.PAYER_DIFFERS),
         (is_paid, RefundReason.DUPLICATE),
-        (receipt.amount_centavos != charge.amount_centavos, RefundReason.AMOUNT_DIFFERS),
+        (receipt.left_centavos != charge.amount_centavos, RefundReason.AMOUNT_DIFFERS),
         (receipt.received_at > charge.accepts_until, RefundReason.AFTER_EXPIRY),
         (is_decided or (trade is not None and trade not in PAYABLE), RefundReason.TRADE_OVER),
     )

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.charge.types import Charge
+from models.dispute import queries as disputes
 from models.instant_trade import queries as trades
 from models.instant_trade.states import TradeStatus
 from models.receipt import queries, rules, writes
@@ -19,7 +20,8 @@ OPEN = frozenset({S.BLOCKED, S.RECEIVED})
 async def settle(conn: AsyncConnection, charge: Charge, *, known_by: datetime) -> list[Receipt]:
     """Credit or send back every receipt that is ours to decide on; all receipts of the charge afterwards.
 
-    :param known_by: of a receipt first seen after this the payer may still become known: it waits.
+    :param known_by: of a receipt first seen after this the payer may still become known: it waits. One that its
+        payer's bank disputes waits for the decision.
 
     Harmless to repeat. The trade must have been locked before ``charge`` was, as :func:`lock_trade` does.
     """
@@ -31,6 +33,8 @@ async def settle(conn: AsyncConnection, charge: Charge, *, known_by: datetime) -
         if receipt.status is not S.RECEIVED:
             continue
         if receipt.payer is Payer.UNKNOWN and receipt.created_at is not None and receipt.created_at > known_by:
+            continue
+        if await disputes.open_claims(conn, receipt.id):
             continue
         reason = rules.refund_reason(receipt, charge, trade=status, is_paid=is_paid, is_decided=is_decided)
         if reason is None:

@@ -29,12 +29,25 @@ pix_receipts = Table(
     Column("status", String(16), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("reason", String(64), comment="why it goes back"),
+    Column(
+        "taken_back_centavos",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="of it, what the bank took back and is booked",
+    ),
     timestamp("created_at"),
     timestamp("updated_at"),
     UniqueConstraint("provider", "end_to_end_id"),
     CheckConstraint(
         "amount_centavos > 0 OR (amount_centavos = 0 AND status IN ('blocked', 'taken_back'))",
         name="amount_is_positive",
+    ),
+    CheckConstraint(
+        "taken_back_centavos BETWEEN 0 AND amount_centavos AND CASE status"
+        " WHEN 'taken_back' THEN taken_back_centavos = amount_centavos"
+        " ELSE taken_back_centavos < amount_centavos OR amount_centavos = 0 END",
+        name="taken_back_ones_are_gone",
     ),
     CheckConstraint("payer IN ('same', 'other', 'unknown')", name="payer_is_known"),
     Index("ix_pix_receipts_charge", "charge_key"),

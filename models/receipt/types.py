@@ -31,7 +31,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A receipt's row. ``reason``: why it goes back, coded; see ``models/receipt/rules.py``."""
+    """A receipt's row. ``reason``: why it goes back, coded; see ``models/receipt/rules.py``.
+
+    ``taken_back_centavos``: of it, what the bank took back, as far as it is booked. A receipt of which a part was
+    taken stays what it is, with less left.
+    """
 
     id: str
     provider: str
@@ -44,4 +48,9 @@ class Receipt:
     status: ReceiptStatus
     version: int
     reason: str | None = None
+    taken_back_centavos: Units = 0
     created_at: datetime | None = None
+
+    @property
+    def left_centavos(self) -> int:
+        return self.amount_centavos - self.taken_back_centavos

@@ -13,12 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models import transitions
 from models.assets import BRL
 from models.charge.types import Charge
+from models.dispute import queries as disputes
+from models.dispute.writes import bells
 from models.errors import Broken
 from models.ids import new_id
 from models.instant_trade import queries as trades
 from models.ledger.chart import Account, Purpose, available, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
+from models.outbox import put
 from models.pix_refund import writes as refunds
 from models.receipt import queries
 from models.receipt.rules import RefundReason
@@ -30,6 +33,7 @@ S = ReceiptStatus
 BANK = house(Purpose.PIX_CLEARING, BRL.id)
 BLOCKED = house(Purpose.PIX_BLOCKED, BRL.id)
 PENDING = house(Purpose.PIX_PENDING, BRL.id)
+RESERVE = house(Purpose.PIX_RESERVE, BRL.id)
 DESK = house(Purpose.DESK, BRL.id)
 
 
@@ -48,7 +52,8 @@ async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
 
     Harmless to repeat. A block that ends makes it ``received``; some banks show no amount before that. What the bank
     took back after we had credited it is the house's loss, unless it was still held for a trade that had not bought
-    anything with it.
+    anything with it. While a dispute is open, that says what became of the reais: a block lasts as long, and what the
+    bank took back is left to it.
     """
     known = await queries.by_end_to_end_id(conn, charge.provider, seen.end_to_end_id)
     if known is not None and known.payer is Payer.UNKNOWN and seen.payer is not Payer.UNKNOWN:
@@ -56,7 +61,11 @@ async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
     found = await _add(conn, charge, seen) if known is None else known
     if found.charge_key != charge.key:
         raise Broken(f"receipt {found.id} is shown on two charges")
-    if found.status is S.BLOCKED and not seen.is_blocked and not seen.taken_back_centavos:
+    if claims := await disputes.open_claims(conn, found.id):
+        if seen.taken_back_centavos > found.taken_back_centavos:
+            await put(conn, *(message for each in claims for message in bells(each.provider, each.dispute_id)))
+        return known is None
+    if found.status is S.BLOCKED and not seen.is_blocked and seen.taken_back_centavos <= found.taken_back_centavos:
         await _unblock(conn, charge, found, seen)
         return True
     is_gone = 0 < seen.taken_back_centavos >= found.amount_centavos
@@ -77,7 +86,7 @@ async def begin_refund(conn: AsyncConnection, charge: Charge, receipt: Receipt, 
     if receipt.status is S.CREDITED:
         await _move(conn, charge, receipt, "uncredit", credited_to(charge), PENDING)
     await _step(conn, receipt, S.REFUNDING, reason=reason)
-    await refunds.order(conn, receipt_id=receipt.id, amount_centavos=receipt.amount_centavos)
+    await refunds.order(conn, receipt_id=receipt.id, amount_centavos=receipt.left_centavos)
 
 
 async def end_refund(conn: AsyncConnection, charge: Charge, receipt: Receipt, *, refunded: bool) -> None:
@@ -133,7 +142,14 @@ async def _take_back(conn: AsyncConnection, charge: Charge, receipt: Receipt) ->
     target = BLOCKED if receipt.status is S.BLOCKED else BANK
     if receipt.amount_centavos:
         await _move(conn, charge, receipt, "take-back", source, target)
-    await _step(conn, receipt, S.TAKEN_BACK, reason=receipt.reason)
+    await _step(conn, receipt, S.TAKEN_BACK, reason=receipt.reason, taken_back_centavos=receipt.amount_centavos)
+
+
+async def lose(conn: AsyncConnection, receipt: Receipt, centavos: int) -> Receipt:
+    """A dispute was lost: so much of it went back to the payer, which the dispute has booked. It must be locked."""
+    taken = receipt.taken_back_centavos + centavos
+    after = S.TAKEN_BACK if taken == receipt.amount_centavos else receipt.status
+    return await _step(conn, receipt, after, reason=receipt.reason, taken_back_centavos=taken)
 
 
 async def _is_unspent(conn: AsyncConnection, charge: Charge) -> bool:
@@ -146,7 +162,7 @@ async def _move(
 ) -> None:
     kind = Kind.RECEIPT_RETURN if step in {"uncredit", "refund", "take-back"} else Kind.RECEIPT
     key = f"receipt/{receipt.id}/{step}"
-    await post(conn, move(key, kind, reference_of(charge), source, target, receipt.amount_centavos))
+    await post(conn, move(key, kind, reference_of(charge), source, target, receipt.left_centavos))
 
 
 async def _step(conn: AsyncConnection, receipt: Receipt, after: ReceiptStatus, **columns: Any) -> Receipt:

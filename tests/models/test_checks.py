@@ -109,6 +109,8 @@ DAMAGE = [
     ("history_is_whole", "UPDATE pix_withdrawal_history SET new_status = 'refunded' WHERE version = 1"),
     ("keys_agree", "UPDATE pix_withdrawals SET provider = 'other'"),
     ("keys_agree", "UPDATE ledger_transactions SET key = reference || '/x' WHERE kind = 'hold'"),
+    ("claims_are_covered", "UPDATE ledger_accounts SET purpose = 'pix_reserve' WHERE purpose = 'fees'"),
+    ("claims_are_covered", "UPDATE ledger_accounts SET purpose = 'pix_blocked' WHERE purpose = 'fees'"),
 ]
 
 

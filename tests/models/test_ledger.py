@@ -257,11 +257,11 @@ class TestRights:
         **dict.fromkeys(("wallet_balances", "balance_history", "held_parts"), READ),
         **dict.fromkeys(("bank_movements", "bank_movement_sources"), READ),
         **dict.fromkeys(("instant_trade_history", "user_document_history"), APPEND),
-        **dict.fromkeys(("reconciliations", "break_history"), APPEND),
+        **dict.fromkeys(("reconciliations", "break_history", "pix_dispute_history"), APPEND),
         **dict.fromkeys(("holds", "instant_trades", "trade_outcomes", "payouts", "provider_health"), KEEP),
         **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
-        **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals"), KEEP),
+        **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
         "pix_withdrawal_history": APPEND,
     }
 

@@ -15,6 +15,7 @@ from liquida.stack.postgres import Postgres, as_owner, create_database
 from models import tables, transitions
 from models.bank_data import writes as bank_data
 from models.charge.states import NEXT as CHARGE
+from models.dispute.states import NEXT as DISPUTE
 from models.document import writes as documents
 from models.document.types import Holder
 from models.errors import NotTheHolder
@@ -158,7 +159,7 @@ def batch(key: str, kind: str, source: tuple[str, str, str | None], target: tupl
 
 class TestTransitions:
     def test_of_every_noun_reach_every_state_and_name_no_other(self) -> None:
-        for table in (TRADE, TRANSFER, PAYOUT, CHARGE, RECEIPT, REFUND, BREAK):
+        for table in (TRADE, TRANSFER, PAYOUT, CHARGE, RECEIPT, REFUND, BREAK, DISPUTE):
             first = next(iter(table))
             beginnings = {first, "transferring", "awaiting_payment", "received"}
 
