@@ -5,6 +5,7 @@
 ``liquida_request_seconds``            histogram to the response's first byte, by ``route``
 ``liquida_trades_open``                instant trades that have not ended, by ``status``
 ``liquida_review_oldest_seconds``      how long the longest waiting trade in needs_review has waited
+``liquida_withdrawals_open``           withdrawals of reais that have not ended, by ``status``
 ``liquida_outbox_waiting``             messages to Temporal not delivered yet
 ``liquida_outbox_oldest_seconds``      age of the oldest of them
 ``liquida_breaks_open``                breaks with a bank that are not resolved, by ``class`` and ``age``
@@ -23,6 +24,8 @@ from models import outbox
 from models.dispute import queries as disputes
 from models.instant_trade import queries as trades
 from models.instant_trade.states import ENDED, TradeStatus
+from models.pix_withdrawal import queries as withdrawals
+from models.pix_withdrawal.rules import WAITING
 from models.reconciliation import queries as reconciliation
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -35,6 +38,7 @@ class Metrics:
         self._seconds = Histogram("liquida_request_seconds", "Time to first byte", ["route"], registry=own)
         self._open = Gauge("liquida_trades_open", "Trades that have not ended", ["status"], registry=own)
         self._review = Gauge("liquida_review_oldest_seconds", "Longest wait for an operator", registry=own)
+        self._withdrawals = Gauge("liquida_withdrawals_open", "Not ended", ["status"], registry=own)
         self._waiting = Gauge("liquida_outbox_waiting", "Messages not delivered", registry=own)
         self._oldest = Gauge("liquida_outbox_oldest_seconds", "Age of the oldest of them", registry=own)
         self._breaks = Gauge("liquida_breaks_open", "Breaks not resolved", ["class", "age"], registry=own)
@@ -61,6 +65,7 @@ class Metrics:
         async with engine.connect() as conn:
             by_status = await trades.open_by_status(conn)
             review = await trades.longest_in_review_seconds(conn)
+            leaving = await withdrawals.open_by_status(conn)
             waiting, oldest = await outbox.waiting(conn)
             breaks = await reconciliation.live_by_class_and_age(conn)
             silence = await reconciliation.silence_seconds(conn)
@@ -69,6 +74,8 @@ class Metrics:
             if status not in ENDED:
                 self._open.labels(status).set(by_status.get(status, 0))
         self._review.set(review)
+        for withdrawal_status in WAITING:
+            self._withdrawals.labels(withdrawal_status).set(leaving.get(withdrawal_status, 0))
         self._waiting.set(waiting)
         self._oldest.set(oldest)
         self._disputes.set(disputes_open)

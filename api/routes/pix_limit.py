@@ -41,7 +41,7 @@ async def limits(services: Deps, caller: Caller) -> PixLimitsView:
         min=reais(rule.min_centavos),
         deposit=_view(deposited),
         withdrawal=_view(withdrawn),
-        resets_at=day_of(now).ends_at.astimezone(UTC),
+        resets_at=day_of(now).ends_at,
     )
 
 

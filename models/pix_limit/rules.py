@@ -1,6 +1,6 @@
 """The limits' arithmetic. Pure: no clock, no database."""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
 from models.assets import BRL
@@ -18,8 +18,9 @@ class Movement(StrEnum):
 def day_of(now: datetime) -> Day:
     """The calendar day in the bank's time that ``now`` belongs to, whatever length its clock gives it."""
     today = now.astimezone(BANK_TIME).date()
-    starts, ends = (datetime.combine(day, time(), BANK_TIME) for day in (today, today + timedelta(days=1)))
-    return Day(starts, ends)
+    midnights = (datetime.combine(day, time(), BANK_TIME) for day in (today, today + timedelta(days=1)))
+    # As UTC: of two zones, Python calls times unequal that fall where a clock was put forward.
+    return Day(*(midnight.astimezone(UTC) for midnight in midnights))
 
 
 def require(movement: Movement, amount_centavos: int, used: Used, limits: PixLimits) -> None:

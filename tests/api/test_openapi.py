@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.instant_trade import InstantTradeActivities
+from activities.pix_withdrawal import PixWithdrawalActivities
 from api.app import document
 from liquida.stack.temporal import Temporal
 from liquida.wiring import QueueParts
@@ -47,7 +48,8 @@ async def live(door: Door, temporal_server: Temporal) -> AsyncIterator[Live]:
 
     brisk = replace(door.services.waits, recheck_first_seconds=0.5, recheck_most_seconds=5)
     books = InstantTradeActivities(door.engine)
-    part = QueueParts([books.advance, books.operate, books.close_return])
+    withdrawals = PixWithdrawalActivities(door.engine)
+    part = QueueParts([books.advance, books.operate, books.close_return, withdrawals.advance])
     async with (
         worker_for(client, SETTLEMENT, part),
         door.other(temporal=connected, waits=brisk) as other,

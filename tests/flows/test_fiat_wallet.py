@@ -10,6 +10,7 @@ from models.ledger.chart import held
 from payments import br_code
 from payments.sandbox.moods import Mood
 from tests.desk import Desk, Person, open_desk
+from tests.flows.test_replay_and_privacy import history_of, personal, replayer
 from tests.people import cpf
 
 DEPOSITS, WITHDRAWALS = "/api/v1/wallet/pix/deposits", "/api/v1/wallet/pix/withdrawals"
@@ -201,6 +202,21 @@ class TestWithdrawal:
         assert (4_000, 0) == await reais(desk, ana)
         assert ["paying_out", "completed"] == [line["new_status"] for line in log]
         await desk.balanced()
+
+    async def test_names_nobody_in_its_histories_and_they_replay(self, desk: Desk):
+        ana = await rich(desk)
+        withdrawal = await withdraw(desk, ana)
+        await ended(desk, ana, withdrawal, "completed")
+        desk.bank.send_back(withdrawal["id"])
+        await ended(desk, ana, withdrawal, "refunded")
+        deposit = (await desk.get(ana, DEPOSITS))["deposits"][0]
+        own = [f"{kind}/{withdrawal['id']}" for kind in ("pix-withdrawal", "payout", "pix-withdrawal-return")]
+
+        for workflow_id in [*own, f"charge/{deposit['id']}"]:
+            history = await history_of(desk, workflow_id)
+            await replayer().replay_workflow(history)
+
+            assert [] == [secret for secret in personal(ana) if secret in history.to_json()], workflow_id
 
     async def test_is_paid_once_or_given_back_once_whatever_the_bank_does(self, desk: Desk):
         """Everybody at once, each at a bank that misbehaves in a way of its own."""

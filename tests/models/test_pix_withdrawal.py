@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from models.errors import IllegalTransition, InsufficientFunds, LimitExceeded
@@ -137,6 +138,18 @@ class TestWithdrawal:
 
         assert (S.REFUNDED, "payout_returned", 10_000, 0, 0) == await standing(world, ordered)
         assert 3 == await world.scalar("SELECT count(*) FROM pix_withdrawal_history")
+
+    async def test_is_at_the_bank_by_the_name_that_the_bank_knows(self, world: World, ordered: str) -> None:
+        """What reconciliation compares: the postings' key, provider and end-to-end id, once out and once back."""
+        await bring(world, ordered, P.RETURNED)
+        await step(world, ordered)
+
+        async with world.engine.connect() as conn:
+            statement = text("SELECT provider, key, end_to_end_id, amount_centavos FROM bank_movements ORDER BY 4")
+            found = [tuple(row) for row in await conn.execute(statement)]
+
+        name = ("sandbox", ordered, f"E{ordered}")
+        assert [(*name, -6_000), (*name, 6_000)] == found
 
     async def test_is_for_a_person_when_nobody_said_in_time(self, world: World, ordered: str) -> None:
         await bring(world, ordered, P.UNKNOWN)
