@@ -59,7 +59,8 @@ SELECT a.network_id, a.id AS asset_id, a.contract,
 _ADDRESSES = text("SELECT address FROM system_addresses WHERE network_id = :network ORDER BY id")
 
 _PAYOUTS = text("""
-SELECT 'payout' AS noun, key, status, amount_centavos, submitted_at FROM payouts WHERE provider = :provider ORDER BY created_at, key
+SELECT 'payout' AS noun, key, status, amount_centavos, submitted_at
+    FROM payouts WHERE provider = :provider ORDER BY created_at, key
 """)
 _INCOMING = text("""
 SELECT c.key, c.created_at,

@@ -34,6 +34,9 @@ pix_receipts = Table(
     UniqueConstraint("provider", "end_to_end_id"),
     CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
     CheckConstraint("payer IN ('same', 'other', 'unknown')", name="payer_is_known"),
+    CheckConstraint(
+        "status <> 'credited' OR payer = 'same' OR reason IS NOT NULL", name="only_the_users_own_reais_pay"
+    ),
     Index("ix_pix_receipts_charge", "charge_key"),
     Index(
         "uq_pix_receipts_one_credited",

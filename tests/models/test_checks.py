@@ -150,7 +150,7 @@ class TestWorld:
 
         found = await world.differences()
 
-        assert any("takes 500 centavos for no payout of ours" in difference for difference in found)
+        assert any("moves -500 centavos for nothing of ours" in difference for difference in found)
 
     async def test_sees_a_return_that_we_do_not_know_of(self, world: World) -> None:
         line = world.bank.lines[0]

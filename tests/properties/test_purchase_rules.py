@@ -13,7 +13,7 @@ from models.instant_trade.buy_effects import EFFECTS, LOCKS
 from models.instant_trade.buy_rules import RULES, decide, may_cancel
 from models.instant_trade.rules import NOT_MOVED
 from models.instant_trade.states import ENDED, NEXT, TradeStatus
-from models.instant_trade.types import BuyFacts, Lock, Outcome, Ruling, Step, Trade
+from models.instant_trade.types import BuyFacts, Outcome, Ruling, Step, Trade
 from models.quote.types import Delivery, Funding, Side
 from models.receipt.rules import RefundReason
 from models.receipt.states import ReceiptStatus
