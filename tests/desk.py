@@ -205,13 +205,17 @@ class Desk:
         order |= {"delivery_address": to} if to else {}
         quote = await self.post(person, "/api/v1/instant-trade/quote", order | more)
         trade = await self.post(person, "/api/v1/instant-trade/create", {"quote_id": quote["id"]})
+        return await self.payable(person, trade)
+
+    async def payable(self, person: Person, trade: Any, *, seconds: float = 40) -> Any:
+        """Wait for the purchase's BR Code; the trade then."""
         seen = dict(trade)
 
-        async def payable() -> bool:
+        async def is_there() -> bool:
             seen.update(await self.get(person, f"/api/v1/instant-trade/{trade['id']}"))
             return seen["payment"]["br_code"] is not None
 
-        await self.eventually(payable, "a BR Code", say=lambda: str(seen))
+        await self.eventually(is_there, "a BR Code", seconds=seconds, say=lambda: str(seen))
         return seen
 
     async def until(self, person: Person, trade: Any, *statuses: str, seconds: float = 40) -> Any:

@@ -180,6 +180,10 @@ def _receipts() -> None:
             name=op.f("pix_receipts_amount_is_positive"),
         ),
         sa.CheckConstraint("payer IN ('same', 'other', 'unknown')", name=op.f("pix_receipts_payer_is_known")),
+        sa.CheckConstraint(
+            "status <> 'credited' OR payer = 'same' OR reason IS NOT NULL",
+            name=op.f("pix_receipts_only_the_users_own_reais_pay"),
+        ),
         sa.ForeignKeyConstraint(["charge_key"], ["charges.key"], name=op.f("fk_pix_receipts_charge_key_charges")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_pix_receipts_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pix_receipts")),

@@ -17,13 +17,14 @@ def price_of(market: Decimal, asset: Asset, side: Side = Side.SELL) -> Decimal:
     """The market price at the asset's price precision, rounded down for a sale, up for a purchase: the house keeps
     the tail.
 
-    :raises PriceUnavailable: it rounds to nothing.
+    :raises PriceUnavailable: it is smaller than the precision, so that a sale would bring nothing and a purchase cost
+        many times its worth.
     """
     direction = ROUND_DOWN if side is Side.SELL else ROUND_UP
-    price = market.quantize(Decimal(1).scaleb(-asset.price_decimals), rounding=direction, context=ROUNDING)
-    if price <= 0:
+    tick = Decimal(1).scaleb(-asset.price_decimals)
+    if market < tick:
         raise PriceUnavailable(f"the market price of {asset.symbol} is not usable now")
-    return price
+    return market.quantize(tick, rounding=direction, context=ROUNDING)
 
 
 def gross(units: int, price: Decimal, decimals: int) -> int:

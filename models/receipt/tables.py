@@ -50,6 +50,9 @@ pix_receipts = Table(
         name="taken_back_ones_are_gone",
     ),
     CheckConstraint("payer IN ('same', 'other', 'unknown')", name="payer_is_known"),
+    CheckConstraint(
+        "status <> 'credited' OR payer = 'same' OR reason IS NOT NULL", name="only_the_users_own_reais_pay"
+    ),
     Index("ix_pix_receipts_charge", "charge_key"),
     Index(
         "uq_pix_receipts_one_credited",

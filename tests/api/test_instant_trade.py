@@ -1,17 +1,15 @@
 """Trades: made once, of a good quote; shown to their owner; explained in plain words."""
 
 import asyncio
-import re
 import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from api.stories import REASONS, REVIEWS, STORIES
+from api.stories import STORIES
 from api.views import trade_view
 from api.why import _waiting
 from models.deposit import writes as deposits
@@ -26,7 +24,6 @@ from models.payout import queries as payout_queries
 from models.payout import writes as payouts
 from models.payout.states import PayoutStatus
 from models.payout.types import Report
-from models.receipt.rules import RefundReason
 from models.user.types import Actor, Role
 from models.wallet import allocate
 from tests.api.door import BOX, ETHER, OUTSIDE, TERMS, TRADES, Door, Person, custody_funded, now, problem
@@ -409,13 +406,3 @@ class TestWhy:
 
         assert STORIES[status].who == said.who_must_act
         assert "{" not in said.summary
-
-    async def test_names_no_reason_that_the_books_do_not(self):
-        """Every coded reason of the books has words, and no words are left over."""
-        books = Path(__file__).parents[2] / "models" / "instant_trade"
-        files = ("rules.py", "buy_rules.py", "advance.py", "operate.py")
-        sources = "".join((books / name).read_text() for name in files)
-        used = set(re.findall(r'Step\([^)"]*, "([a-z_]+)"', sources))
-
-        assert used | set(RefundReason) == set(REASONS)
-        assert {reason for reason in used if f'NEEDS_REVIEW, "{reason}"' in sources} == set(REVIEWS)

@@ -61,15 +61,17 @@ def arm(at: str) -> None:
     original = getattr(owner, name)
     replacement = halting(original, when, MATTERS.get(place, lambda *_: True))
     setattr(owner, name, replacement)
-    effects = importlib.import_module("models.instant_trade.effects").EFFECTS
-    for status, effect in effects.items():
-        if effect is original:
-            effects[status] = replacement
+    for module in ("effects", "buy_effects"):
+        effects = importlib.import_module(f"models.instant_trade.{module}").EFFECTS
+        for status, effect in effects.items():
+            if effect is original:
+                effects[status] = replacement
 
 
-def arm_activity(when: str, activity_type: str) -> None:
+def arm_activity(when: str, place: str) -> None:
     from temporalio import activity
 
+    activity_type, _, status = place.partition("=")
     original = interceptors._Activity.execute_activity
 
     async def wrapped(self: Any, input: Any) -> Any:
@@ -77,7 +79,7 @@ def arm_activity(when: str, activity_type: str) -> None:
         if ours and when == "begin":
             halt()
         result = await original(self, input)
-        if ours and when == "end":
+        if ours and when == "end" and status in {"", str(getattr(result, "status", ""))}:
             halt()
         return result
 

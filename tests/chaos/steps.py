@@ -1,6 +1,7 @@
 """The lines between which a process may die, each a case of the crash matrix.
 
-``at`` names a place in the product: ``before``/``after`` a function, or ``begin``/``end`` of an activity. A line
+``at`` names a place in the product: ``before``/``after`` a function, or ``begin``/``end`` of an activity, where
+``=delivering`` means the one that reports this status. A line
 that says *uncommitted* is inside a database transaction, so a crash there must leave nothing of it.
 """
 
@@ -16,10 +17,11 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """``funding``: the trade on which the step happens. ``why``: what the moment is, in words.
+    """``funding``: the trade on which the step happens: a sale from ``custody`` or by ``deposit``, a purchase that is
+    paid rightly (``pix``), or one that a stranger pays first (``stranger``). ``why``: what the moment is, in words.
 
     ``edge``: money is just leaving or entering. At these every fault is tried in each test run; at the others
-    the worker's death is, and the rest when the matrix is rebuilt.
+    the worker's death is, and the rest when the matrix is rebuilt. ``rare``: all of it only then.
     """
 
     name: str
@@ -27,6 +29,11 @@ class Step:
     why: str
     funding: str = "custody"
     edge: bool = False
+    rare: bool = False
+
+    @property
+    def is_purchase(self) -> bool:
+        return self.funding in {"pix", "stranger"}
 
 
 STEPS = (
@@ -71,4 +78,112 @@ STEPS = (
         "deposit-written", "after models.deposit.writes:record", "deposit written, uncommitted", "deposit", edge=True
     ),
     Step("deposit-booked", "after models.deposit.writes:book", "deposit booked, uncommitted", "deposit"),
+    Step(
+        "charge-marked",
+        "after models.charge.writes:mark_submitted",
+        "charge about to be sent, mark uncommitted",
+        "pix",
+        rare=True,
+    ),
+    Step(
+        "charge-before-send",
+        "before payments.sandbox_provider:SandboxProvider.charge",
+        "marked, the bank asked for no charge",
+        "pix",
+    ),
+    Step(
+        "charge-sent",
+        "after payments.sandbox_provider:SandboxProvider.charge",
+        "the bank has made the charge, we do not know",
+        "pix",
+        edge=True,
+    ),
+    Step("charge-active", "after models.charge.writes:activate", "BR Code written, uncommitted", "pix", rare=True),
+    Step("receipt-seen", "after models.receipt.writes:see", "payment booked, uncommitted", "pix", rare=True),
+    Step(
+        "receipt-credited",
+        "after models.receipt.writes:credit",
+        "payment credited, uncommitted",
+        "pix",
+        edge=True,
+    ),
+    Step("charge-end", "end charge.look", "BR Code committed, not reported", "pix"),
+    Step(
+        "bought-uncommitted",
+        "after models.instant_trade.buy_effects:_deliver",
+        "purchase booked and delivery ordered, uncommitted",
+        "pix",
+    ),
+    Step(
+        "bought-end",
+        "end instant_trade.advance=delivering",
+        "purchase booked and delivery ordered, not reported",
+        "pix",
+        edge=True,
+    ),
+    Step("delivery-begin", "begin chain.prepare", "nothing of the delivery done", "pix", rare=True),
+    Step(
+        "delivery-signed",
+        "after models.transfer.writes:store_signed",
+        "delivery signed, bytes uncommitted",
+        "pix",
+        rare=True,
+    ),
+    Step("delivery-sign-end", "end custody.sign", "delivery signed and stored, not reported", "pix"),
+    Step(
+        "delivery-sent",
+        "after chains.evm.node:EvmNode.broadcast",
+        "delivery handed to the node, not noted",
+        "pix",
+        edge=True,
+    ),
+    Step(
+        "delivery-seen",
+        "after models.transfer.writes:record_sighting",
+        "delivery seen on chain, uncommitted",
+        "pix",
+        rare=True,
+    ),
+    Step(
+        "delivered-uncommitted",
+        "after models.instant_trade.buy_effects:_complete",
+        "delivery booked, uncommitted",
+        "pix",
+    ),
+    Step(
+        "refund-ordered",
+        "after models.pix_refund.writes:order",
+        "devolução ordered, uncommitted",
+        "stranger",
+        rare=True,
+    ),
+    Step(
+        "refund-marked",
+        "after models.pix_refund.writes:mark_submitting",
+        "devolução about to be sent, mark uncommitted",
+        "stranger",
+        rare=True,
+    ),
+    Step(
+        "refund-before-send",
+        "before payments.sandbox_provider:SandboxProvider.refund",
+        "marked, the devolução not sent",
+        "stranger",
+    ),
+    Step(
+        "refund-sent",
+        "after payments.sandbox_provider:SandboxProvider.refund",
+        "the bank sends the PIX back, we do not know",
+        "stranger",
+        edge=True,
+    ),
+    Step(
+        "refund-learned",
+        "after models.pix_refund.writes:record",
+        "the bank's answer written, uncommitted",
+        "stranger",
+        rare=True,
+    ),
+    Step("refund-booked", "after models.receipt.writes:end_refund", "devolução booked, uncommitted", "stranger"),
+    Step("refund-end", "end pix_refund.settle", "the devolução's end committed, not reported", "stranger", rare=True),
 )
