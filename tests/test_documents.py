@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from api.metrics import Metrics
-from api.why import REVIEWS
+from api.stories import REVIEWS
 from liquida import map as noun_map
 from liquida.cli import app
 from liquida.stack.postgres import RUNTIME_ROLE

@@ -157,7 +157,7 @@ async def outcome(conn: AsyncConnection, trade_id: str) -> Outcome | None:
     return None if found is None else Outcome(found)
 
 
-def _outcome(trade_id: str) -> Select[tuple[str]]:
+def _outcome(trade_id: str) -> Select[str]:
     o = trade_outcomes.c
     return select(o.outcome).where(o.trade_id == trade_id, o.voided_at.is_(None))
 
