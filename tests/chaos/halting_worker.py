@@ -25,6 +25,8 @@ MATTERS: dict[str, Callable[..., bool]] = {
     "models.deposit.writes:record": lambda _conn, _network, _blocks, found: bool(found),
 }
 """Where only some calls are the moment meant."""
+NEWS = frozenset({"models.receipt.writes:see"})
+"""Where only calls that say that something was news are: the charges of earlier trades are looked at, too."""
 
 
 def halt() -> None:
@@ -35,13 +37,13 @@ def halt() -> None:
         time.sleep(0.01)
 
 
-def halting(function: Any, when: str, matters: Callable[..., bool]) -> Any:
+def halting(function: Any, when: str, matters: Callable[..., bool], *, is_news: bool = False) -> Any:
     @functools.wraps(function)
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         if when == "before" and matters(*args):
             halt()
         result = await function(*args, **kwargs)
-        if when == "after" and matters(*args):
+        if when == "after" and matters(*args) and (result or not is_news):
             halt()
         return result
 
@@ -59,7 +61,7 @@ def arm(at: str) -> None:
     for part in outer:
         owner = getattr(owner, part)
     original = getattr(owner, name)
-    replacement = halting(original, when, MATTERS.get(place, lambda *_: True))
+    replacement = halting(original, when, MATTERS.get(place, lambda *_: True), is_news=place in NEWS)
     setattr(owner, name, replacement)
     for module in ("effects", "buy_effects"):
         effects = importlib.import_module(f"models.instant_trade.{module}").EFFECTS

@@ -75,7 +75,7 @@ async def test_a_purchase_is_delivered_exactly_once(world: World, step: Step, fa
     async with desk.left_to_the_relay():
         trade = await accepted(desk, ana, there)
     if not step.name.startswith("charge-"):
-        await desk.payable(ana, trade)
+        await desk.payable(ana, trade, seconds=90)
         desk.bank.pay(trade["id"], **({"payer_tax_id": STRANGER} if wrong else {}))
     await world.reached(halt_dir)
 
