@@ -142,7 +142,7 @@ class TestPayingProcess:
         await world.hear(trade, PayoutStatus.UNKNOWN)
         settings = given(pix_provider="woovi", data_key="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", **WOOVI)
 
-        with pytest.raises(InvalidInput, match=r"payouts or charges at sandbox .*LIQUIDA_SANDBOX_API_KEY"):
+        with pytest.raises(InvalidInput, match=r"payouts, charges or disputes at sandbox .*LIQUIDA_SANDBOX_API_KEY"):
             async with wiring.queue_parts(settings, ["payments"], world.engine):
                 pass
 
