@@ -90,6 +90,7 @@ STEPS = (
         "before payments.sandbox_provider:SandboxProvider.charge",
         "marked, the bank asked for no charge",
         "pix",
+        rare=True,
     ),
     Step(
         "charge-sent",
@@ -107,7 +108,7 @@ STEPS = (
         "pix",
         edge=True,
     ),
-    Step("charge-end", "end charge.look", "BR Code committed, not reported", "pix"),
+    Step("charge-end", "end charge.look", "BR Code committed, not reported", "pix", rare=True),
     Step(
         "bought-uncommitted",
         "after models.instant_trade.buy_effects:_deliver",
@@ -184,6 +185,12 @@ STEPS = (
         "stranger",
         rare=True,
     ),
-    Step("refund-booked", "after models.receipt.writes:end_refund", "devolução booked, uncommitted", "stranger"),
+    Step(
+        "refund-booked",
+        "after models.receipt.writes:end_refund",
+        "devolução booked, uncommitted",
+        "stranger",
+        rare=True,
+    ),
     Step("refund-end", "end pix_refund.settle", "the devolução's end committed, not reported", "stranger", rare=True),
 )
