@@ -272,9 +272,11 @@ async def open_world(postgres_server: Postgres, template: str) -> AsyncIterator[
         for table in TABLES:
             await conn.execute(text(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}"))
             await conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-        await conn.execute(
-            text("ALTER TABLE ledger_accounts DROP CONSTRAINT ledger_accounts_balance_iff_constrained")
-        )
+        for table, constraint in (
+            ("ledger_accounts", "ledger_accounts_balance_iff_constrained"),
+            ("breaks", "fk_breaks_ledger_key_ledger_transactions"),
+        ):
+            await conn.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}"))
     yield world
     await engine.dispose()
     await drop_database(postgres_server.admin_url, "forged")
