@@ -110,7 +110,7 @@ class TradeMachine(RuleBasedStateMachine):
     # Users.
 
     @precondition(lambda self: len(self.trades) < TRADES_MOST)
-    @rule(funding=st.sampled_from(Funding))
+    @rule(funding=st.sampled_from((Funding.CUSTODY, Funding.DEPOSIT)))
     def user_sells(self, funding: Funding) -> None:
         with suppress(InsufficientFunds):
             self.trades.append(self.run(self.world.sell(funding)))
