@@ -27,7 +27,7 @@ up: $(INSTALLED) ## Start the whole system on this machine; Ctrl-C stops it
 	@$(BIN)/liquida up
 
 test: check anvil ## Check the code, then run all tests on real parts
-	@$(BIN)/pytest -n $(WORKERS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 check: $(INSTALLED) ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet .
