@@ -43,7 +43,7 @@ class Replay:
         """Dispatch it as the route did; what was done, in words."""
         provider = self._providers.get(event.provider)
         if provider is None:
-            return self._not_read("its provider is not configured")
+            return self._not_read("its provider is not known")
         try:
             found = provider.read_webhook(event.body(self._box), event_id=event.event_id)
         except SealBroken:
@@ -73,7 +73,7 @@ async def replay(settings: Settings, choice: Choice, *, dry_run: bool) -> None:
     :param choice: its times are UTC if they say nothing.
     :raises Refused: an event could not be read; the others were dispatched.
     """
-    box, by_name = wiring.secret_box(settings), wiring.providers(settings)
+    box, by_name = wiring.secret_box(settings), wiring.webhook_readers(settings)
     engine = database.engine(settings.database_url, pool=1)
     table = Table(title="webhooks, replayed (dry run)" if dry_run else "webhooks, replayed", title_justify="left")
     for column in COLUMNS:

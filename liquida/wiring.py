@@ -214,6 +214,11 @@ def webhook_verifiers(settings: Settings) -> dict[str, PixProvider]:
     return _built(settings, WEBHOOK_SECRETS)
 
 
+def webhook_readers(settings: Settings) -> dict[str, PixProvider]:
+    """Every provider there is, by name, to read what was verified and kept. That needs no setting."""
+    return {name: build(settings) for name, build in BUILDERS.items()}
+
+
 def _built(settings: Settings, needs: Mapping[str, Sequence[str]]) -> dict[str, PixProvider]:
     chosen = {settings.pix_provider, settings.pix_fallback}
     found: dict[str, PixProvider] = {}

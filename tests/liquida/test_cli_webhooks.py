@@ -121,7 +121,7 @@ class TestReplay:
         )
 
         assert {"e1", "e2"} == set(done(between))
-        assert {"theirs": "not read: its provider is not configured"} == done(other)
+        assert {"theirs": "not read: its provider is not known"} == done(other)
         assert {"e3"} == set(done(one))
         assert (1, "") == (nothing.code, nothing.out)
         assert "say which: --provider, --event, --since, --until or --unmatched" in nothing.err
