@@ -418,7 +418,7 @@ class TestDefence:
     ):
         ana = await desk.person()
         _, paid = await bought(desk, ana)
-        claim = desk.bank.dispute(paid, answer_seconds=2)
+        claim = desk.bank.dispute(paid, answer_seconds=10)
         shown = await known(desk, boss, claim, cover="reserve")
         path, body = f"{OPS}/{shown['id']}/defend", {"statement": self.STATEMENT, "evidence": EVIDENCE}
 
@@ -426,7 +426,7 @@ class TestDefence:
             return told(errors, "dispute.undefended") == 2
 
         await desk.eventually(heard_twice, "the log to ask for a person twice")
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(3)
         late = await desk.call(boss, "POST", path, body)
         mine = await desk.call(ana, "POST", path, body)
 
