@@ -347,7 +347,7 @@ class TestReceipt:
 
     async def test_under_a_block_is_lost_with_the_dispute(self, desk: Desk, boss: Person):
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=4, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=8, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
         paid = desk.bank.pay(trade["id"], moods=[Mood.BLOCKED])["end_to_end_id"]
         await desk.until(ana, trade, "confirming_payment")
@@ -364,7 +364,7 @@ class TestReceipt:
     @pytest.mark.parametrize("outcome", ["won", "lost"])
     async def test_that_the_bank_would_not_send_back_pays_for_itself(self, desk: Desk, boss: Person, outcome: str):
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=4, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=8, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
         desk.bank.set_moods(Mood.REJECTED, for_="refunds")
         paid = desk.bank.pay(trade["id"], payer_tax_id=STRANGER)["end_to_end_id"]

@@ -151,7 +151,7 @@ class TestDeposit:
 
     async def test_unpaid_in_time_expires_gives_its_limit_back_and_a_late_payment_back(self, desk: Desk):
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=2, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=6, payment_leniency_seconds=0.2):
             deposit = await order(desk, ana)
         promised = (await desk.get(ana, "/api/v1/wallet/pix/limits"))["deposit"]["used"]
 

@@ -129,7 +129,7 @@ class TestWrongPayment:
 
     async def test_alone_ends_the_trade_refunded(self, desk: Desk):
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=7, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
 
         desk.bank.pay(trade["id"], payer_tax_id=STRANGER)
@@ -157,7 +157,7 @@ class TestTime:
     async def test_that_runs_out_unpaid_expires_the_trade(self, desk: Desk):
         ana = await desk.person()
 
-        async with desk.agreed(payment_window_seconds=2, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=6, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
         ended = await desk.until(ana, trade, "expired")
 
@@ -166,7 +166,7 @@ class TestTime:
 
     async def test_that_ran_out_sends_a_payment_back(self, desk: Desk):
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=2, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=6, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
         await desk.until(ana, trade, "expired")
 
@@ -180,7 +180,7 @@ class TestTime:
         """The charge's own watch has ended, so the webhook has to wake another."""
         ana = await desk.person()
         async with (
-            desk.agreed(payment_window_seconds=2, payment_leniency_seconds=0.1),
+            desk.agreed(payment_window_seconds=6, payment_leniency_seconds=0.1),
             desk.waiting(charge_watch_seconds=0.5),
         ):
             trade = await desk.buy(ana, "150.00")
@@ -195,7 +195,7 @@ class TestTime:
     async def test_is_not_over_for_a_payment_whose_webhook_got_lost(self, desk: Desk):
         ana = await desk.person()
         async with (
-            desk.agreed(payment_window_seconds=4, payment_leniency_seconds=0.5),
+            desk.agreed(payment_window_seconds=8, payment_leniency_seconds=0.5),
             desk.waiting(charge_poll_first_seconds=60, charge_poll_most_seconds=60),
         ):
             trade = await desk.buy(ana, "150.00")
@@ -209,7 +209,7 @@ class TestTime:
     async def test_spent_by_a_dark_bank_is_nobodys_verdict(self, desk: Desk):
         """The bank cannot be asked when the window ends: the trade waits, and the payment counts in the end."""
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.3):
+        async with desk.agreed(payment_window_seconds=7, payment_leniency_seconds=0.3):
             trade = await desk.buy(ana, "150.00")
         desk.bank.pay(trade["id"], moods=[Mood.WEBHOOK_NEVER])
         desk.bank.set_moods(Mood.DARK)
@@ -267,7 +267,7 @@ class TestBlock:
 
     async def test_that_ends_at_the_payers_leaves_nothing(self, desk: Desk):
         ana = await desk.person()
-        async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=7, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
 
         paid = desk.bank.pay(trade["id"], moods=[Mood.BLOCKED])
@@ -332,7 +332,7 @@ class TestRefund:
 
     async def test_that_the_bank_rejects_is_tried_again_by_an_operator(self, desk: Desk):
         ana, boss = await desk.person(), await desk.operator()
-        async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=7, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
         desk.bank.set_moods(Mood.REJECTED, for_="refunds")
         desk.bank.pay(trade["id"], payer_tax_id=STRANGER)
@@ -349,7 +349,7 @@ class TestRefund:
 
     async def test_that_cannot_be_is_left_to_the_user_where_an_operator_rules_so(self, desk: Desk):
         ana, boss = await desk.person(), await desk.operator()
-        async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.2):
+        async with desk.agreed(payment_window_seconds=7, payment_leniency_seconds=0.2):
             trade = await desk.buy(ana, "150.00")
         desk.bank.set_moods(Mood.REJECTED, for_="refunds")
         desk.bank.pay(trade["id"], amount_centavos=14_000)

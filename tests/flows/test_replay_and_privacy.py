@@ -66,7 +66,7 @@ async def stories(desk: Desk) -> dict[str, tuple]:
     told["bought"] = (eva, trade, [f"transfer/{trade['id']}/delivery", f"charge/{trade['id']}"])
 
     gil = await desk.person()
-    async with desk.agreed(payment_window_seconds=3, payment_leniency_seconds=0.2):
+    async with desk.agreed(payment_window_seconds=7, payment_leniency_seconds=0.2):
         trade = await desk.buy(gil, "150.00")
     paid = desk.bank.pay(trade["id"], payer_tax_id=STRANGER)
     await desk.until(gil, trade, "refunded")
