@@ -18,6 +18,11 @@ from liquida.settings import Settings
 from models.assets import Family
 from models.quote.types import Rates
 
+IDLE_CONNECTION_SECONDS = 75
+"""Longer than clients and load balancers keep one (5 to 60): a server that closes first may cut a request that is
+just being sent, and its caller cannot know whether it was taken.
+"""
+
 
 @asynccontextmanager
 async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Services]:
@@ -65,7 +70,14 @@ def rates(settings: Settings) -> Rates:
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """No access log: some providers' webhooks carry their secret in the query string."""
-    return uvicorn.Config(app, host=settings.api_host, port=settings.api_port, log_config=None, access_log=False)
+    return uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=IDLE_CONNECTION_SECONDS,
+    )
 
 
 async def run(settings: Settings) -> None:

@@ -389,7 +389,7 @@ async def open_desk(
         api = await stack.enter_async_context(
             httpx.AsyncClient(base_url=settings.public_url, trust_env=False, timeout=30)
         )
-        app = await stack.enter_async_context(_serve(settings, engine, api_port))
+        app = await stack.enter_async_context(_serve(settings, engine))
         desk = Desk(
             settings=settings,
             engine=engine,
@@ -437,11 +437,10 @@ def _settings(
 
 
 @asynccontextmanager
-async def _serve(settings: Settings, engine: AsyncEngine, port: int) -> AsyncIterator[FastAPI]:
+async def _serve(settings: Settings, engine: AsyncEngine) -> AsyncIterator[FastAPI]:
     async with serve.services(settings, engine) as services:
         app = create_app(services)
-        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on", ws="none")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(serve.server_config(app, settings))
         server.capture_signals = _leave_signals_alone  # type: ignore[method-assign]
         running = asyncio.create_task(server.serve())
         while not server.started:

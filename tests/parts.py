@@ -1,6 +1,6 @@
 """The real parts that tests run on: PostgreSQL, Temporal and an EVM node, each on a free port of its own.
 
-As fixtures (``pytest_plugins = ["tests.parts"]`` in the root ``conftest.py``), once per session::
+As fixtures (``tests/conftest.py`` makes them known to all), once per session::
 
     async def test_x(postgres_server: Postgres, temporal_server: Temporal, evm_node: EvmNode) -> None: ...
 

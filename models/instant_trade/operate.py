@@ -67,7 +67,7 @@ async def _attest(conn: AsyncConnection, trade: Trade, word: Attestation) -> Non
         return
     evidence: dict[str, JsonValue] = {"actor": word.actor, "evidence": word.evidence}
     report = Report(status, end_to_end_id=word.end_to_end_id, reason=None if word.paid else "attested_by_operator")
-    await payouts.record(conn, payout, report, attested=evidence)
+    await payouts.attest(conn, payout, report, evidence=evidence)
     await note(conn, trade, f"payout_attested_{status}", actor=word.actor, details={"evidence": word.evidence})
     await put(conn, look(f"payout/{payout.key}"))
 

@@ -7,10 +7,13 @@ from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import transitions
-from models.errors import Broken
+from models.errors import Broken, IllegalTransition
 from models.payout.states import PayoutStatus
 from models.payout.tables import payouts
 from models.payout.types import Payout, Report
+
+SENDING_SECONDS_MOST = 90
+"""An order handed to a provider so recently may still be on its way there: longer than any call may take."""
 
 REASON_MOST = 100
 """A provider's word is cut rather than lost: without it the payout's end could not be written."""
@@ -60,6 +63,19 @@ async def record(conn: AsyncConnection, payout: Payout, report: Report, *, attes
         reason=report.reason and report.reason[:REASON_MOST],
         **({"attested": attested} if attested is not None else {}),
     )
+
+
+async def attest(conn: AsyncConnection, payout: Payout, report: Report, *, evidence: JsonValue) -> None:
+    """Write an operator's word about a payout whose provider cannot be asked. ``payout`` must be locked.
+
+    :param report: ``PAID`` or ``REJECTED``.
+    :raises IllegalTransition: the table does not allow it; or it is said not to be paid, but may just be on its way.
+    """
+    is_silent = (payout.silent_seconds or 0) >= SENDING_SECONDS_MOST
+    is_on_its_way = payout.status is PayoutStatus.SUBMITTED and not is_silent
+    if report.status is PayoutStatus.REJECTED and is_on_its_way:
+        raise IllegalTransition("the order is on its way to the provider at this moment; try again in two minutes")
+    await record(conn, payout, report, attested=evidence)
 
 
 async def learn_provider_id(conn: AsyncConnection, payout: Payout, provider_id: str) -> bool:

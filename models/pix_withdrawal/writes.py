@@ -28,9 +28,6 @@ from models.pix_withdrawal.types import PixWithdrawalInput, Step
 from models.secret_box import SecretBox
 from models.user import writes as users
 
-SENDING_SECONDS_MOST = 90
-"""An order handed to a provider so recently may still be on its way there: longer than any call may take."""
-
 
 async def accept(
     conn: AsyncConnection,
@@ -111,23 +108,16 @@ async def attest(conn: AsyncConnection, withdrawal_id: str, word: Attestation, *
     if payout.status is not status:
         if found.status not in WAITING:
             raise IllegalTransition(f"a withdrawal that is {found.status} waits for no payout")
-        if not word.paid:
-            _check_nothing_is_on_its_way(found.status, payout.status, payout.silent_seconds)
+        if not word.paid and found.status is not PixWithdrawalStatus.NEEDS_REVIEW:
+            raise IllegalTransition(
+                "the provider's time is not over: say that it was not paid once this is in review"
+            )
         evidence: dict[str, JsonValue] = {"actor": word.actor, "evidence": word.evidence}
         report = Report(
             status, end_to_end_id=word.end_to_end_id, reason=None if word.paid else "attested_by_operator"
         )
-        await payouts.record(conn, payout, report, attested=evidence)
+        await payouts.attest(conn, payout, report, evidence=evidence)
         note = Step(found.status, f"payout_attested_{status}")
         await write(conn, found, note, actor=word.actor, details={"evidence": word.evidence})
     await advance(conn, withdrawal_id, now=now)
     return await put(conn, look(messages.workflow_id(withdrawal_id)), look(f"payout/{withdrawal_id}"))
-
-
-def _check_nothing_is_on_its_way(
-    status: PixWithdrawalStatus, payout: PayoutStatus, silent_seconds: float | None
-) -> None:
-    if status is not PixWithdrawalStatus.NEEDS_REVIEW:
-        raise IllegalTransition("the provider's time is not over: say that it was not paid once this is in review")
-    if payout is PayoutStatus.SUBMITTED and (silent_seconds or 0) < SENDING_SECONDS_MOST:
-        raise IllegalTransition("the order is on its way to the provider at this moment; try again in two minutes")

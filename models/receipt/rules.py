@@ -12,7 +12,7 @@ from models.receipt.types import Payer, Receipt
 
 
 class RefundReason(StrEnum):
-    """Why a receipt goes back. The first four are decided here, the last two by the trade it paid for."""
+    """Why a receipt goes back. The last two are decided by the trade it paid for, the others here."""
 
     AMOUNT_DIFFERS = "amount_differs"
     PAYER_UNKNOWN = "payer_unknown"

@@ -37,6 +37,8 @@ def main() -> None:
         http=DroppableProtocol,
         log_level="warning",
         access_log=False,
+        # Longer than callers keep an idle connection: only its moods shall cut a call short.
+        timeout_keep_alive=75,
         # A hanging answer is one of the moods; it must not hold up the shutdown.
         timeout_graceful_shutdown=1,
     )

@@ -8,9 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from liquida import database
 from liquida.stack.postgres import Postgres
 from tests.api.door import Door, Person, furnish, services
-from tests.parts import parts_directory, postgres_server, temporal_server
-
-__all__ = ["parts_directory", "postgres_server", "temporal_server"]
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,7 @@ from models.ids import new_id
 from models.ledger.chart import Purpose, available, custody, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
-from tests.models.conftest import database, engine, postgres_server, template, world
 from tests.models.world import COIN, ETH, World
-
-__all__ = ["database", "engine", "postgres_server", "template", "world"]
 
 MICROSECOND = timedelta(microseconds=1)
 HOURS_HELD = 30

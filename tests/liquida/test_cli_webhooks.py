@@ -13,10 +13,7 @@ from sqlalchemy import text
 from models.inbound_webhook.writes import keep
 from models.quote.types import Funding
 from tests.liquida.test_cli_ledger import Ended, run
-from tests.models.conftest import database, engine, postgres_server, template, world
 from tests.models.world import BOX, COIN, World
-
-__all__ = ["database", "engine", "postgres_server", "template", "world"]
 
 KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 PERSONAL = "529.982.247-25"

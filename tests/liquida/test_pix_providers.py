@@ -26,14 +26,11 @@ from models.provider_health import queries
 from models.quote.types import Funding
 from payments.protocol import PixProvider
 from payments.woovi import PUBLISHED_KEY, WooviProvider
-from tests.models.conftest import database, engine, postgres_server, template, world
 from tests.models.world import COIN, World
 from tests.payments.brl_code_double import API_KEY, WEBHOOK_URL, Gateway
 from tests.payments.efi_double import OUR_KEY, Authority
 from tests.payments.woovi_double import APP_ID, Fault, Woovi
 from tests.sandbox_process import free_port, new_webhook_secret
-
-__all__ = ["database", "engine", "postgres_server", "template", "world"]
 
 SECRETS: dict[str, Any] = {
     "sandbox_webhook_secret": new_webhook_secret(),
@@ -289,6 +286,10 @@ class TestWebhookKeys:
 
 
 class TestServer:
+    def test_outlasts_the_idle_connections_of_its_callers(self) -> None:
+        """Clients keep one for 5 seconds, load balancers for up to 60; the server must not close first."""
+        assert serve.server_config(FastAPI(), given()).timeout_keep_alive > 60
+
     async def test_logs_no_query_string(self) -> None:
         """Efí proves itself by a secret in the address, so the server's own log must not write addresses down."""
         stream, secret, port = io.StringIO(), SECRETS["efi_webhook_secrets"][0], free_port()

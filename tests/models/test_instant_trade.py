@@ -603,6 +603,18 @@ class TestPayingOut:
 
         assert Standing("refunding: payout_rejected", held=COIN) == await world.standing(trade)
 
+    async def test_believes_no_evidence_while_the_order_may_just_be_on_its_way(self, world: World) -> None:
+        trade = await paying(world)
+        await world.submit(trade)
+
+        with pytest.raises(IllegalTransition, match="on its way"):
+            await world.attest(trade, paid=False)
+        assert Standing("paying_out", brl_held=TOTAL) == await world.standing(trade)
+
+        await world.execute("UPDATE payouts SET submitted_at = submitted_at - interval '91 seconds'")
+        await world.attest(trade, paid=False)
+        assert Standing("refunding: payout_rejected", held=COIN) == await world.standing(trade)
+
     async def test_believes_no_evidence_before_the_provider_heard_of_it(self, world: World) -> None:
         trade = await paying(world)
 

@@ -1,4 +1,7 @@
-"""A migrated and settled template once, and a copy of it for every test."""
+"""The parts and the database that any test may ask for: one of each for a whole test process.
+
+A conftest or a module that imported one of these fixtures would make a second of it, over the first one's files.
+"""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -8,20 +11,28 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liquida.database import engine as make_engine
 from liquida.database import migrate
-from liquida.stack.postgres import Postgres
+from liquida.stack.postgres import Postgres, as_owner
 from tests.models.world import World
-from tests.parts import create_database, drop_database, parts_directory, postgres_server
+from tests.parts import (
+    create_database,
+    drop_database,
+    evm_node,
+    parts_directory,
+    postgres_server,
+    temporal_server,
+)
 
-__all__ = ["parts_directory", "postgres_server"]
+__all__ = ["evm_node", "parts_directory", "postgres_server", "temporal_server"]
 
-TEMPLATE = "liquida"
+TEMPLATE = "books"
 _NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 async def template(postgres_server: Postgres) -> str:
-    await migrate(postgres_server.owner_url)
-    made = make_engine(postgres_server.url())
+    """The name of a migrated and settled database, to copy."""
+    made = make_engine(await create_database(postgres_server.admin_url, TEMPLATE))
+    await migrate(as_owner(postgres_server.url(TEMPLATE)))
     await World(made).settle()
     await made.dispose()
     return TEMPLATE
