@@ -12,6 +12,9 @@ from models.inbound_webhook import tables as inbound_webhook
 from models.instant_trade import tables as instant_trade
 from models.ledger import tables as ledger
 from models.network import tables as network
+from models.p2p_order import tables as p2p_order
+from models.p2p_trade import tables as p2p_trade
+from models.payment_method import tables as payment_method
 from models.payout import tables as payout
 from models.pix_refund import tables as pix_refund
 from models.pix_withdrawal import tables as pix_withdrawal
@@ -37,6 +40,9 @@ __all__ = [
     "metadata",
     "network",
     "outbox",
+    "p2p_order",
+    "p2p_trade",
+    "payment_method",
     "payout",
     "pix_refund",
     "pix_withdrawal",

@@ -12,6 +12,8 @@ from models.charge import states as charge
 from models.dispute import states as dispute
 from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
+from models.p2p_order import states as p2p_order
+from models.p2p_trade import states as p2p_trade
 from models.payout import states as payout
 from models.pix_refund import states as pix_refund
 from models.pix_withdrawal import states as pix_withdrawal
@@ -44,6 +46,8 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "break": _texts(reconciliation.NEXT),
     "pix_withdrawal": _texts(pix_withdrawal.NEXT),
     "dispute": _texts(dispute.NEXT),
+    "p2p_order": _texts(p2p_order.NEXT),
+    "p2p_trade": _texts(p2p_trade.NEXT),
 }
 
 

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     UNBUY = "unbuy"
     DELIVERY = "delivery"
     DISPUTE = "dispute"
+    ESCROW = "escrow"
+    ESCROW_RETURN = "escrow_return"
+    P2P_TRADE = "p2p_trade"
+    COMMISSION = "commission"
 
 
 class Operation(StrEnum):
@@ -69,6 +73,10 @@ OPERATIONS: dict[Kind, Operation] = {
     Kind.UNBUY: Operation.TRADE,
     Kind.DELIVERY: Operation.WITHDRAWAL,
     Kind.DISPUTE: Operation.DISPUTE,
+    Kind.ESCROW: Operation.FREEZE,
+    Kind.ESCROW_RETURN: Operation.UNFREEZE,
+    Kind.P2P_TRADE: Operation.TRADE,
+    Kind.COMMISSION: Operation.FEE,
 }
 """The database's function ``ledger_operation`` says the same; it refuses a kind it does not know."""
 

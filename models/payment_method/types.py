@@ -1,0 +1,27 @@
+"""How somebody is paid outside the platform, in a P2P trade."""
+
+from dataclasses import field
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic.dataclasses import dataclass
+
+
+class MethodKind(StrEnum):
+    """``TED``: a transfer to a bank account by branch and number."""
+
+    PIX = "pix"
+    TED = "ted"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethod:
+    """``label``: its owner's own name for it; others never see it. ``details``: in clear, never shown in a repr."""
+
+    id: str
+    user_id: str
+    kind: MethodKind
+    label: str
+    details: dict[str, str] = field(repr=False)
+    created_at: datetime
+    removed_at: datetime | None = None
