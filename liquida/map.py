@@ -24,7 +24,7 @@ ROOMS = {
     "tests": "mirrors the rooms",
 }
 
-_NOUN = re.compile(r"^\| `([a-z_]+)` \|", re.MULTILINE)
+_NOUN = re.compile(r"^\| `([a-z0-9_]+)` \|", re.MULTILINE)
 _HEAD = """\
 # Map
 
