@@ -262,7 +262,7 @@ class TestRights:
         **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
-        **dict.fromkeys(("pix_withdrawal_history", "p2p_trade_history"), APPEND),
+        **dict.fromkeys(("pix_withdrawal_history", "p2p_trade_history", "events"), APPEND),
         **dict.fromkeys(("payment_methods", "p2p_orders", "p2p_trades"), KEEP),
         "p2p_escrows": READ,
     }
