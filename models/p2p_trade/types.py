@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
 
+from models.instant_trade.types import Waits
 from models.money import Units
 from models.p2p_order.types import Settlement
 from models.p2p_trade.states import P2PTradeStatus
@@ -15,6 +16,32 @@ from models.p2p_trade.states import P2PTradeStatus
 class Party(StrEnum):
     BUYER = "buyer"
     SELLER = "seller"
+
+
+class Command(StrEnum):
+    """What a party may order. ``CANCEL``: of the buyer, also to give up what they said they paid."""
+
+    PAYMENT_SENT = "payment_sent"
+    UNDO_PAYMENT_SENT = "undo_payment_sent"
+    CONFIRM_PAYMENT = "confirm_payment"
+    CANCEL = "cancel"
+    DISPUTE = "dispute"
+
+
+class Outcome(StrEnum):
+    """What a ruling, or the two parties' agreement, does with what is held."""
+
+    RELEASE = "release"
+    RETURN = "return"
+    SPLIT = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One move of a trade, with its coded reason. The same state again is a note in its history."""
+
+    status: P2PTradeStatus
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +108,23 @@ class P2PTradeLine:
     actor: str
     details: dict[str, JsonValue]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class P2PTradeInput:
+    """Everything that a trade's workflow needs. Ids and durations only; the row has the durations too."""
+
+    trade_id: str
+    window_seconds: float
+    confirm_seconds: float
+    waits: Waits
+
+
+@dataclass(frozen=True, slots=True)
+class P2PTradeProgress:
+    """``waits_for``: in words, for operators. ``seconds_to_next``: until something happens by itself; None: nothing."""
+
+    status: P2PTradeStatus
+    is_over: bool
+    waits_for: str = ""
+    seconds_to_next: float | None = None
