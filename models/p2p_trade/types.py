@@ -2,19 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
 
 from models.money import Units
 from models.p2p_order.types import Settlement
+from models.p2p_trade.party import Party as Party  # noqa: PLC0414 it is one of this noun's types
 from models.p2p_trade.states import P2PTradeStatus
-
-
-class Party(StrEnum):
-    BUYER = "buyer"
-    SELLER = "seller"
 
 
 @dataclass(frozen=True, slots=True)
