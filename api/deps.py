@@ -1,7 +1,7 @@
 """What the API is given by ``liquida/wiring.py``, and how a route gets hold of it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Protocol
 
@@ -18,6 +18,7 @@ from models.bank_data.types import NewKeyRule
 from models.errors import PurchasesUnavailable
 from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
+from models.p2p_order.types import P2PRules
 from models.pix_limit.types import PixLimits
 from models.provider_health import queries as provider_health
 from models.provider_health.rules import choose
@@ -47,6 +48,7 @@ class Services:
     ``jwt_secret``: at least 32 bytes.
     ``failover``: a second payment provider for new trades; None where there is only one.
     ``collectors``: the names of the payment providers that can also receive.
+    ``p2p``: the rules of the marketplace.
     """
 
     engine: AsyncEngine
@@ -68,6 +70,7 @@ class Services:
     namespace: str
     failover: Failover | None = None
     collectors: frozenset[str] = frozenset({"sandbox"})
+    p2p: P2PRules = field(default_factory=P2PRules)
 
     async def purchase_terms_now(self, conn: AsyncConnection) -> Terms:
         """As :meth:`terms_now`, of a purchase.

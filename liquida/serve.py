@@ -50,6 +50,7 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         namespace=settings.temporal_namespace,
         failover=wiring.failover(settings),
         collectors=frozenset(wiring.collectors(by_name)),
+        p2p=wiring.p2p_rules(settings),
     )
     keeping_keys.cancel()
     await asyncio.gather(keeping_keys, return_exceptions=True)

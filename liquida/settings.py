@@ -8,6 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.p2p_order.types import Tier
+from models.p2p_trade.party import Party
+
 BPS = 10_000
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -61,6 +64,10 @@ class Durations(BaseSettings):
     """How long a payment waits for its payer to become known before it goes back."""
     new_key_cooldown: Seconds = 24 * 60 * 60
     """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
+    p2p_confirm: Seconds = 60 * 60
+    """For the seller of a P2P trade to confirm what the buyer says was paid, before a dispute opens by itself."""
+    p2p_cooldown: Seconds = 24 * 60 * 60
+    """How long a user takes nothing as the buyer who let too many trades end unpaid."""
     provider_check: Seconds = 30
     """Between two looks at whether each PIX provider answers."""
     provider_down_after: Seconds = 5 * 60
@@ -120,6 +127,15 @@ class Settings(BaseSettings):
     deposit_day_most_centavos: int = Field(default=5_000_000, ge=0)
     """A user's deposits of reais in all of one calendar day in São Paulo; and below, the withdrawals."""
     withdrawal_day_most_centavos: int = Field(default=5_000_000, ge=0)
+
+    p2p_unpaid_most: int = Field(default=2, ge=1)
+    """P2P trades that a user may have taken as the buyer, and not paid, at once."""
+    p2p_unpaid_day_most: int = Field(default=3, ge=1)
+    """How many of those may end unpaid within 24 hours before the user is refused for a while."""
+    p2p_commission_bps: int = Field(default=200, ge=0, le=5_000)
+    """Of the coins of a P2P trade; ``p2p_commission_tiers``: other rates from a volume of 30 days on."""
+    p2p_commission_tiers: list[Tier] = []
+    p2p_commission_payer: Party = Party.BUYER
 
     pix_provider: PixProviderName = "sandbox"
     pix_fallback: PixProviderName | None = None

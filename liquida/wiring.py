@@ -1,6 +1,7 @@
 """Where protocols meet adapters: the only file that knows both the rooms and what fills them."""
 
 import asyncio
+import math
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,6 +44,7 @@ from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
 from models.network import writes as network_writes
 from models.network.queries import Catalogue
+from models.p2p_order.types import P2PRules
 from models.payout import queries as payout_queries
 from models.payout.night import Night
 from models.pix_limit.types import PixLimits
@@ -186,6 +188,20 @@ def new_key(settings: Settings) -> NewKeyRule:
 def pix_limits(settings: Settings) -> PixLimits:
     return PixLimits(
         settings.pix_min_centavos, settings.deposit_day_most_centavos, settings.withdrawal_day_most_centavos
+    )
+
+
+def p2p_rules(settings: Settings) -> P2PRules:
+    return P2PRules(
+        unpaid_most=settings.p2p_unpaid_most,
+        unpaid_day_most=settings.p2p_unpaid_day_most,
+        cooldown_seconds=settings.durations.p2p_cooldown,
+        confirm_seconds=math.ceil(settings.durations.p2p_confirm),
+        commission_bps=settings.p2p_commission_bps,
+        commission_tiers=tuple(settings.p2p_commission_tiers),
+        commission_payer=settings.p2p_commission_payer,
+        trade_min_centavos=settings.trade_min_centavos,
+        trade_max_centavos=settings.trade_max_centavos,
     )
 
 

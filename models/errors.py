@@ -163,6 +163,32 @@ class IllegalTransition(Refused):
     status = 409
 
 
+class TakeRefused(Refused):
+    """``reason``: a ``TakeRefusal``."""
+
+    type = "take-refused"
+    title = "You cannot take this order now"
+    status = 409
+
+    def __init__(self, detail: str, *, reason: str) -> None:
+        super().__init__(detail, field="order_id")
+        self.reason = reason
+
+
+class StaleVersion(Refused):
+    """Somebody changed it since it was read; nothing is written over what its writer has not seen."""
+
+    type = "stale-version"
+    title = "It was changed since you read it"
+    status = 409
+
+
+class InUse(Refused):
+    type = "in-use"
+    title = "Something that is not over needs it as it is"
+    status = 409
+
+
 class PurchasesUnavailable(Refused):
     type = "purchases-unavailable"
     title = "Nothing can be bought here now"

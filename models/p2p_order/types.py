@@ -3,11 +3,14 @@
 from datetime import datetime, time
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from models.money import Units
 from models.p2p_order.states import OrderStatus
+from models.p2p_trade.party import Party
 from models.quote.types import Side
 
 
@@ -70,3 +73,101 @@ class P2POrder:
     min_completion_bps: int
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """``bps``: the commission of whoever traded at least ``from_centavos`` in the last 30 days."""
+
+    from_centavos: Units
+    bps: Annotated[int, Field(ge=0, le=5_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class P2PRules:
+    """This installation's rules for orders and trades. A change meets new trades only.
+
+    ``unpaid_most``: trades that a user may have open and unpaid at once, as the buyer who took the order.
+    ``unpaid_day_most``: how many of those may end unpaid within 24 hours before no more can be taken for
+    ``cooldown_seconds``. ``confirm_seconds``: for the seller to confirm what the buyer says was paid.
+    ``commission_bps``: of the coins; ``commission_tiers``: less of it for those who trade more; the last one reached
+    holds. ``commission_payer``: who it is taken from. ``trade_*_centavos``: the least and the most of any trade.
+    ``window_*_seconds``: for the buyer to pay. ``orders_most``: that a user may have active or paused at once.
+    """
+
+    unpaid_most: int = 2
+    unpaid_day_most: int = 3
+    cooldown_seconds: float = 24 * 60 * 60
+    confirm_seconds: int = 60 * 60
+    commission_bps: int = 200
+    commission_tiers: tuple[Tier, ...] = ()
+    commission_payer: Party = Party.BUYER
+    trade_min_centavos: Units = 1_000
+    trade_max_centavos: Units = 10_000_000
+    window_least_seconds: int = 15 * 60
+    window_most_seconds: int = 24 * 60 * 60
+    window_default_seconds: int = 30 * 60
+    orders_most: int = 50
+
+    def commission_bps_at(self, volume_centavos: int) -> int:
+        """For a fee payer who traded so much in the last 30 days."""
+        reached = [tier for tier in self.commission_tiers if tier.from_centavos <= volume_centavos]
+        return max(reached, key=lambda tier: tier.from_centavos).bps if reached else self.commission_bps
+
+
+class TakeRefusal(StrEnum):
+    """Why somebody cannot take an order now."""
+
+    OWN_ORDER = "own_order"
+    BLOCKED = "blocked"
+    CLOSED = "closed"
+    PAUSED = "paused"
+    CLOSED_HOURS = "closed_hours"
+    NOT_VERIFIED = "not_verified"
+    TOO_FEW_TRADES = "too_few_trades"
+    COMPLETION_TOO_LOW = "completion_too_low"
+    COOLING_DOWN = "cooling_down"
+    TOO_MANY_UNPAID = "too_many_unpaid"
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """What is known of somebody who wants to take an order.
+
+    ``is_verified``: an operator has seen their document. ``trades``: completed. ``completion_bps``: of the trades
+    whose end counted for or against them; None: there are none. ``unpaid_open``: trades that they took as the buyer
+    and did not say to have paid yet. ``cooldown_until``: they take nothing as the buyer before; None: no such time.
+    """
+
+    user_id: str
+    is_verified: bool
+    trades: int
+    completion_bps: int | None
+    unpaid_open: int
+    cooldown_until: datetime | None
+    unpaid_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """What the maker may say and change: see :class:`P2POrder`. ``total_units``: wanted."""
+
+    total_units: Units
+    price_kind: PriceKind
+    price: Decimal | None
+    margin_bps: int | None
+    price_floor: Decimal | None
+    price_ceiling: Decimal | None
+    min_centavos: Units
+    max_centavos: Units
+    settlements: tuple[Settlement, ...]
+    method_ids: tuple[str, ...]
+    method_kinds: tuple[str, ...]
+    window_seconds: int
+    terms: str
+    auto_reply: str
+    opens_at: time | None
+    closes_at: time | None
+    require_verified: bool
+    min_trades: int
+    min_completion_bps: int

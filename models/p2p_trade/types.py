@@ -10,12 +10,8 @@ from pydantic.dataclasses import dataclass
 from models.instant_trade.types import Waits
 from models.money import Units
 from models.p2p_order.types import Settlement
+from models.p2p_trade.party import Party as Party  # noqa: PLC0414 it is one of this noun's types
 from models.p2p_trade.states import P2PTradeStatus
-
-
-class Party(StrEnum):
-    BUYER = "buyer"
-    SELLER = "seller"
 
 
 class Command(StrEnum):

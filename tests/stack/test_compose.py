@@ -37,7 +37,7 @@ class TestCompose:
         known = {f"LIQUIDA_{name.upper()}" for name in Settings.model_fields}
         known |= {f"LIQUIDA_SECONDS_{name.upper()}" for name in Durations.model_fields}
 
-        assert set(re.findall(r"LIQUIDA_[A-Z_]+", TEXT)) <= known
+        assert set(re.findall(r"LIQUIDA_[A-Z0-9_]+", TEXT)) <= known
 
     def test_lets_the_operator_choose_everything_but_the_embedded_stack(self) -> None:
         embedded = {"anvil", *(name for name in Settings.model_fields if name.endswith("_port"))}
@@ -48,7 +48,7 @@ class TestCompose:
         assert known <= {variable for service in OURS.values() for variable in _environment(service)}
 
     def test_asks_only_for_variables_that_the_example_explains(self) -> None:
-        explained = set(re.findall(r"^# ([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+        explained = set(re.findall(r"^# ([A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
 
         assert set(FROM_ENVIRONMENT.findall(TEXT)) <= explained
 

@@ -132,7 +132,7 @@ class TestEnvExample:
 
 
 def _example() -> dict[str, str]:
-    return dict(re.findall(r"^# (LIQUIDA_[A-Z_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    return dict(re.findall(r"^# (LIQUIDA_[A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
 
 
 def _fields(model: type[BaseSettings], prefix: str) -> dict[str, object]:

@@ -1,0 +1,166 @@
+"""What an order costs now, what a taker gets of it, who may take it. Pure: no clock, no database.
+
+Price in BRL per unit shown, amounts in base units and centavos. Each rounding is in the maker's favour, and by less
+than one unit of what is rounded: the taker has named the other side and gets that exactly.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from models.assets import BRL, Asset
+from models.errors import LimitExceeded, PriceUnavailable, TakeRefused
+from models.money import ROUNDING, units_text
+from models.p2p_order.states import OrderStatus
+from models.p2p_order.types import P2POrder, P2PRules, PriceKind, Taker, TakeRefusal
+from models.quote.rules import BPS
+from models.quote.types import Side
+from models.reconciliation.types import BANK_TIME
+
+DAY = timedelta(days=1)
+
+
+def price_now(order: P2POrder, market: Decimal | None, asset: Asset) -> Decimal:
+    """At the asset's price precision; a floating one is rounded up for a sale and down for a purchase.
+
+    :param market: needed for a floating price only.
+    :raises PriceUnavailable: there is no market price, or what follows from it is smaller than the precision.
+    """
+    tick = Decimal(1).scaleb(-asset.price_decimals)
+    if order.price_kind is PriceKind.FIXED:
+        assert order.price is not None
+        return order.price.quantize(tick, context=ROUNDING)
+    assert order.margin_bps is not None
+    if market is None:
+        raise PriceUnavailable(f"the market price of {asset.symbol} is not known now")
+    direction = ROUND_CEILING if order.side is Side.SELL else ROUND_FLOOR
+    exact = ROUNDING.divide(ROUNDING.multiply(market, Decimal(BPS + order.margin_bps)), Decimal(BPS))
+    price = exact.quantize(tick, rounding=direction, context=ROUNDING)
+    if order.price_floor is not None:
+        price = max(price, order.price_floor.quantize(tick, context=ROUNDING))
+    if order.price_ceiling is not None:
+        price = min(price, order.price_ceiling.quantize(tick, context=ROUNDING))
+    if price < tick:
+        raise PriceUnavailable(f"the market price of {asset.symbol} is not usable now")
+    return price
+
+
+def centavos_for(units: int, price: Decimal, asset: Asset, *, up: bool) -> int:
+    """Reais of ``units``, rounded up or down to a centavo."""
+    top, bottom = price.as_integer_ratio()
+    value, unit = units * top * _power(BRL), bottom * _power(asset)
+    return -(-value // unit) if up else value // unit
+
+
+def units_for(centavos: int, price: Decimal, asset: Asset, *, up: bool) -> int:
+    """Coins that ``centavos`` pay for, rounded up or down to a base unit."""
+    top, bottom = price.as_integer_ratio()
+    value, unit = centavos * bottom * _power(asset), top * _power(BRL)
+    return -(-value // unit) if up else value // unit
+
+
+def quote_take(
+    order: P2POrder, price: Decimal, asset: Asset, *, units: int | None = None, centavos: int | None = None
+) -> tuple[int, int]:
+    """Base units and centavos of a trade whose taker names exactly one of them.
+
+    Of a sale, named coins cost reais rounded up and named reais buy coins rounded down; of a purchase, named coins
+    bring reais rounded down and named reais cost coins rounded up.
+    :raises LimitExceeded: outside the order's limits, or more than is available; the field is the side named,
+        ``amount`` for coins and ``total`` for reais.
+    """
+    maker_sells = order.side is Side.SELL
+    if units is not None:
+        field, centavos = "amount", centavos_for(units, price, asset, up=maker_sells)
+    else:
+        assert centavos is not None
+        field, units = "total", units_for(centavos, price, asset, up=not maker_sells)
+    if units <= 0:
+        raise LimitExceeded("this is less than the smallest unit of the asset", field=field)
+    low, high = order.min_centavos, order.max_centavos
+    if not low <= centavos <= high:
+        least, most = units_text(low, BRL.decimals), units_text(high, BRL.decimals)
+        raise LimitExceeded(f"a trade of this order is worth between R$ {least} and R$ {most}", field=field)
+    if units > order.available_units:
+        left = units_text(order.available_units, asset.decimals)
+        raise LimitExceeded(f"of this order {left} {asset.symbol} are left", field=field)
+    return units, centavos
+
+
+def is_open(order: P2POrder, now: datetime) -> bool:
+    """Whether ``now`` is within its hours: from ``opens_at`` on, before ``closes_at``, over midnight if need be."""
+    if order.opens_at is None or order.closes_at is None:
+        return True
+    local = now.astimezone(BANK_TIME).time()
+    if order.opens_at < order.closes_at:
+        return order.opens_at <= local < order.closes_at
+    return order.opens_at <= local or local < order.closes_at
+
+
+def refuse_taker(order: P2POrder, taker: Taker, now: datetime, *, blocked: bool) -> TakeRefusal | None:
+    """The first reason why the taker cannot open a trade of this order; None: they can.
+
+    :param blocked: one of the two has blocked the other.
+    """
+    buys = order.side is Side.SELL
+    completion = -1 if taker.completion_bps is None else taker.completion_bps
+    refusals = {
+        TakeRefusal.OWN_ORDER: taker.user_id == order.user_id,
+        TakeRefusal.BLOCKED: blocked,
+        TakeRefusal.CLOSED: order.status is OrderStatus.CLOSED,
+        TakeRefusal.PAUSED: order.status is OrderStatus.PAUSED,
+        TakeRefusal.CLOSED_HOURS: not is_open(order, now),
+        TakeRefusal.NOT_VERIFIED: order.require_verified and not taker.is_verified,
+        TakeRefusal.TOO_FEW_TRADES: taker.trades < order.min_trades,
+        TakeRefusal.COMPLETION_TOO_LOW: order.min_completion_bps > 0 and completion < order.min_completion_bps,
+        TakeRefusal.COOLING_DOWN: buys and taker.cooldown_until is not None and now < taker.cooldown_until,
+        TakeRefusal.TOO_MANY_UNPAID: buys and taker.unpaid_open >= taker.unpaid_most,
+    }
+    return next((refusal for refusal, holds in refusals.items() if holds), None)
+
+
+def require_taker(order: P2POrder, taker: Taker, now: datetime, *, blocked: bool) -> None:
+    """:raises TakeRefused: the taker cannot open a trade of this order; it says why."""
+    refusal = refuse_taker(order, taker, now, blocked=blocked)
+    if refusal is not None:
+        raise TakeRefused(_sentence(refusal, order, taker), reason=refusal)
+
+
+def cooldown_until(unpaid_ends: Sequence[datetime], rules: P2PRules) -> datetime | None:
+    """Until when somebody takes nothing as the buyer, whose taken trades ended unpaid at these times, oldest first.
+
+    None: they never had too many of them within 24 hours.
+    """
+    first = rules.unpaid_day_most - 1
+    many = [end for start, end in zip(unpaid_ends, unpaid_ends[first:], strict=False) if end - start <= DAY]
+    return many[-1] + timedelta(seconds=rules.cooldown_seconds) if many else None
+
+
+def _power(asset: Asset) -> int:
+    return int(10**asset.decimals)
+
+
+def _sentence(refusal: TakeRefusal, order: P2POrder, taker: Taker) -> str:
+    match refusal:
+        case TakeRefusal.CLOSED_HOURS:
+            return f"it can be taken from {order.opens_at:%H:%M} to {order.closes_at:%H:%M} in America/Sao_Paulo"
+        case TakeRefusal.TOO_FEW_TRADES:
+            return f"its maker asks for {order.min_trades} completed trades; you have {taker.trades}"
+        case TakeRefusal.COOLING_DOWN:
+            assert taker.cooldown_until is not None
+            until = taker.cooldown_until.astimezone(UTC).isoformat(timespec="seconds")
+            return f"too many trades that you took ended unpaid; you can take one as the buyer again at {until}"
+        case TakeRefusal.TOO_MANY_UNPAID:
+            return f"pay or cancel one first: at most {taker.unpaid_most} trades may be open and unpaid at once"
+        case _:
+            return _SENTENCES[refusal]
+
+
+_SENTENCES = {
+    TakeRefusal.OWN_ORDER: "this order is your own",
+    TakeRefusal.BLOCKED: "you and its maker do not trade with each other",
+    TakeRefusal.CLOSED: "it is closed",
+    TakeRefusal.PAUSED: "its maker has paused it",
+    TakeRefusal.NOT_VERIFIED: "its maker asks for a verified document; an operator has not verified yours yet",
+    TakeRefusal.COMPLETION_TOO_LOW: "its maker asks for a higher completion rate than yours",
+}
