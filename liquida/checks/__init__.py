@@ -18,6 +18,7 @@ from liquida.checks import (
     no_trade_outlives_its_lock,
     nonces_have_no_gaps,
     outcome_is_one,
+    p2p_trades_are_booked,
 )
 
 Law = Callable[[AsyncConnection], Awaitable[list[str]]]
@@ -32,6 +33,7 @@ LAWS: dict[str, Law] = {
     "history_is_whole": history_is_whole.violations,
     "keys_agree": keys_agree.violations,
     "claims_are_covered": claims_are_covered.violations,
+    "p2p_trades_are_booked": p2p_trades_are_booked.violations,
 }
 
 
