@@ -12,9 +12,7 @@ from models.charge.types import Charge, ChargeProgress
 from models.document import queries as documents
 from models.errors import DocumentMissing, PayoutRefused, PayoutUnknown
 from models.inbound_webhook import queries as webhooks
-from models.instant_trade.writes import workflow_id
-from models.outbox import look, put
-from models.quote.types import Side
+from models.outbox import put
 from models.receipt import settle
 from models.receipt import writes as receipts
 from models.receipt.states import ReceiptStatus
@@ -70,7 +68,7 @@ class ChargeActivities:
             window = int((charge.expires_at - now).total_seconds())
             if window >= WINDOW_LEAST_SECONDS:
                 return await writes.mark_submitted(conn, charge, window_seconds=window)
-            await _tell_trade(conn, charge)
+            await put(conn, *settle.bell(charge))
             return await writes.refuse(conn, charge, "too_late")
 
     async def _ask(self, charge: Charge) -> ChargeReport:
@@ -100,7 +98,7 @@ class ChargeActivities:
             locked = await _locked(conn, charge.key)
             if locked.status is ChargeStatus.SUBMITTED:
                 locked = await writes.refuse(conn, locked, reason)
-                await _tell_trade(conn, locked)
+                await put(conn, *settle.bell(locked))
         return ChargeProgress(locked.status, is_over=locked.status is ChargeStatus.REFUSED)
 
     async def _learn(self, charge: Charge, report: ChargeReport, asked_at: datetime) -> ChargeProgress:
@@ -117,10 +115,11 @@ class ChargeActivities:
             shown = [await self._seen(conn, locked, receipt) for receipt in report.receipts]
             news = [await receipts.see(conn, locked, receipt) for receipt in shown]
             _shout(locked, [receipt for receipt, is_news in zip(shown, news, strict=True) if is_news])
-            found = await settle.settle(conn, locked, known_by=datetime.now(UTC) - self._payer_patience)
+            now = datetime.now(UTC)
+            found = await settle.settle(conn, locked, known_by=now - self._payer_patience, now=now)
             locked = await writes.mark_asked(conn, locked, asked_at)
             if any(news) or _is_final(locked, before):
-                await _tell_trade(conn, locked)
+                await put(conn, *settle.bell(locked))
         return _progress(locked, found, self._payer_patience)
 
     async def _seen(self, conn: AsyncConnection, charge: Charge, shown: Shown) -> Seen:
@@ -159,11 +158,6 @@ async def _locked(conn: AsyncConnection, key: str) -> Charge:
     if charge is None:
         raise LookupError(f"no charge {key}")
     return charge
-
-
-async def _tell_trade(conn: AsyncConnection, charge: Charge) -> None:
-    if charge.trade_id is not None:
-        await put(conn, look(workflow_id(charge.trade_id, Side.BUY)))
 
 
 def _shout(charge: Charge, news: list[Seen]) -> None:

@@ -15,10 +15,8 @@ from models.dispute.types import Alarm, Claim, Cover, Dispute, DisputeProgress, 
 from models.errors import PayoutRefused, PayoutUnknown
 from models.instant_trade import queries as trades
 from models.instant_trade.states import ENDED
-from models.instant_trade.writes import workflow_id
 from models.money import units_text
-from models.outbox import look, put
-from models.quote.types import Side
+from models.outbox import put
 from models.receipt import queries as receipts
 from models.receipt import settle
 from models.receipt.types import Receipt
@@ -107,8 +105,7 @@ class DisputeActivities:
         if ended is None:
             return dispute
         await put(conn, bell(charge, f"dispute/{ended.id}/{ended.status}", datetime.now(UTC)))
-        if charge.trade_id is not None:
-            await put(conn, look(workflow_id(charge.trade_id, Side.BUY)))
+        await put(conn, *settle.bell(charge))
         return ended
 
     async def _hand_in(self, provider: PixDisputes, dispute: Dispute) -> Dispute:

@@ -8,12 +8,10 @@ from temporalio import activity
 from models.charge import queries as charges
 from models.charge.types import Charge
 from models.errors import Broken, PayoutRefused, PayoutUnknown
-from models.instant_trade.writes import workflow_id
-from models.outbox import look, put
+from models.outbox import put
 from models.pix_refund import queries, writes
 from models.pix_refund.states import KNOWN, RefundStatus
 from models.pix_refund.types import PixRefund, RefundNews, RefundQuestion
-from models.quote.types import Side
 from models.receipt import queries as receipts
 from models.receipt import settle
 from models.receipt import writes as receipt_writes
@@ -96,8 +94,7 @@ class PixRefundActivities:
                 receipt = await receipts.receipt(conn, refund.receipt_id, lock=True)
                 is_done = news.status is RefundStatus.REFUNDED
                 await receipt_writes.end_refund(conn, charge, receipt, refunded=is_done)
-                if charge.trade_id is not None:
-                    await put(conn, look(workflow_id(charge.trade_id, Side.BUY)))
+                await put(conn, *settle.bell(charge))
         return news.status
 
     async def _lock_charge(self, conn: AsyncConnection, key: str) -> Charge:

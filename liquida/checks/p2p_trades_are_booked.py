@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 _BOOKED = text("""
 WITH trades AS (
     SELECT *, CASE settlement WHEN 'balance' THEN total_centavos ELSE 0 END AS reais,
+        CASE WHEN settlement = 'balance' OR reason = 'pix_received' THEN total_centavos ELSE 0 END AS divided,
         CASE fee_payer WHEN 'seller' THEN fee_units ELSE 0 END AS on_top,
         CASE status WHEN 'completed' THEN 10000 WHEN 'split' THEN buyer_bps ELSE 0 END AS bps
     FROM p2p_trades
 ), parts AS (
     SELECT *, div(units * bps, 10000) AS part, div(div(units * bps, 10000) * fee_bps, 10000) AS fee,
-        reais * bps / 10000 AS paid
+        divided * bps / 10000 AS paid
     FROM trades
 ), expected AS (
     SELECT id, '/escrow' AS step, 'escrow' AS kind, leg.*
@@ -33,8 +34,8 @@ WITH trades AS (
                 WHEN 'seller' THEN units + fee_units - part - fee ELSE units - part END),
             (buyer_id, 'available', asset_id, CASE fee_payer WHEN 'seller' THEN part ELSE part - fee END),
             ('', 'fees', asset_id, fee),
-            (buyer_id, 'held', 'BRL', -reais),
-            (buyer_id, 'available', 'BRL', reais - paid),
+            (buyer_id, 'held', 'BRL', -divided),
+            (buyer_id, 'available', 'BRL', divided - paid),
             (seller_id, 'available', 'BRL', paid)
         ) AS leg(owner, purpose, asset_id, units)
         WHERE ended_at IS NOT NULL
@@ -64,6 +65,14 @@ SELECT format('P2P order %s: %s of %s are available, and its trades leave %s', o
 """)
 
 
+_PAID = text("""
+SELECT format('P2P trade %s (%s, %s) has %s credited PIX', t.id, t.status, t.reason, count(r.id))
+    FROM p2p_trades AS t JOIN charges AS c ON c.p2p_trade_id = t.id
+    LEFT JOIN pix_receipts AS r ON r.charge_key = c.key AND EXISTS (
+        SELECT FROM ledger_transactions AS l WHERE l.key = 'receipt/' || r.id || '/credit')
+    GROUP BY t.id HAVING count(r.id) <> CASE WHEN t.reason = 'pix_received' THEN 1 ELSE 0 END
+""")
+
+
 async def violations(conn: AsyncConnection) -> list[str]:
-    found = [*(await conn.execute(_BOOKED)).scalars(), *(await conn.execute(_ORDERS)).scalars()]
-    return [str(violation) for violation in found]
+    return [str(row) for law in (_BOOKED, _ORDERS, _PAID) for row in (await conn.execute(law)).scalars()]

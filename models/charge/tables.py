@@ -16,6 +16,9 @@ charges = Table(
         unique=True,
         comment="null: the reais go to the user's balance",
     ),
+    Column(
+        "p2p_trade_id", String(32), ForeignKey("p2p_trades.id"), unique=True, comment="the reais go to its seller"
+    ),
     Column("provider", String(32), nullable=False),
     Column("amount_centavos", BigInteger, nullable=False),
     timestamp("expires_at"),
@@ -31,6 +34,8 @@ charges = Table(
     timestamp("created_at"),
     timestamp("updated_at"),
     CheckConstraint("amount_centavos > 0", name="amount_is_positive"),
+    CheckConstraint("trade_id IS NULL OR p2p_trade_id IS NULL", name="one_thing_is_paid"),
+    CheckConstraint("p2p_trade_id = key", name="p2p_ones_have_their_trades_name"),
     CheckConstraint("expires_at <= accepts_until AND accepts_until <= watched_until", name="times_follow"),
     CheckConstraint("(status = 'active') = (br_code IS NOT NULL)", name="active_ones_can_be_paid"),
     Index("ix_charges_user", "user_id", "created_at", "key"),

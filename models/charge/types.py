@@ -1,4 +1,4 @@
-"""A PIX charge: a request for reais, of a trade or into a user's balance."""
+"""A PIX charge: a request for reais, of a trade, of a P2P trade, or into a user's balance."""
 
 from datetime import datetime
 
@@ -11,7 +11,8 @@ from models.money import Units
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge's row. ``trade_id`` None: the reais go to the user's balance.
+    """A charge's row. The user pays it. ``p2p_trade_id``: the reais go to that trade's seller. Neither it nor
+    ``trade_id``: they go to the user's balance.
 
     ``expires_at`` is what the payer sees; a payment stamped until ``accepts_until`` still counts, because two clocks
     never agree. Its own workflow looks at it until ``watched_until``. ``asked_at``: when the provider was last asked
@@ -34,6 +35,11 @@ class Charge:
     reason: str | None = None
     asked_at: datetime | None = None
     created_at: datetime | None = None
+    p2p_trade_id: str | None = None
+
+    @property
+    def is_deposit(self) -> bool:
+        return self.trade_id is None and self.p2p_trade_id is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ async def order(
     window_seconds: float,
     leniency_seconds: float,
     waits: Waits,
+    p2p_trade_id: str | None = None,
 ) -> list[int]:
     """Write the order under the key that the provider will know it by, and start its workflow; outbox rows."""
     expires_at = now + timedelta(seconds=window_seconds)
@@ -75,6 +76,7 @@ async def order(
             key=key,
             user_id=user_id,
             trade_id=trade_id,
+            p2p_trade_id=p2p_trade_id,
             provider=provider,
             amount_centavos=amount_centavos,
             expires_at=expires_at,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.p2p_order.types import Settlement
 from models.p2p_trade import queries
 from models.p2p_trade.rules import next_step, wakes_at
 from models.p2p_trade.states import ENDED, P2PTradeStatus
@@ -25,7 +26,8 @@ async def advance(conn: AsyncConnection, trade_id: str, *, now: datetime) -> P2P
     :raises NotFound: there is no such trade.
     """
     found = await queries.trade(conn, trade_id, lock=True)
-    while (step := next_step(found, now)) is not None:
+    charge = await queries.charge_facts(conn, trade_id, now) if found.settlement is Settlement.CHARGE else None
+    while (step := next_step(found, now, charge)) is not None:
         found = await take(conn, found, step, actor=SYSTEM, now=now)
     return _progress(found, now)
 
@@ -34,4 +36,6 @@ def _progress(trade: P2PTrade, now: datetime) -> P2PTradeProgress:
     if trade.status in ENDED:
         return P2PTradeProgress(trade.status, is_over=True)
     left = None if trade.deadline_at is None else (wakes_at(trade) - now).total_seconds()
+    if left is not None and left <= 0:
+        return P2PTradeProgress(trade.status, is_over=False, waits_for="the bank: was it paid in time?")
     return P2PTradeProgress(trade.status, is_over=False, waits_for=WAITS_FOR[trade.status], seconds_to_next=left)

@@ -36,13 +36,13 @@ def divide(trade: P2PTrade, buyer_bps: int) -> Division:
     part = trade.units * buyer_bps // BPS
     fee = fee_of(part, trade.fee_bps)
     taken = fee if trade.fee_payer is Party.BUYER else 0
-    paid = trade.held_centavos * buyer_bps // BPS
+    paid = trade.divided_centavos * buyer_bps // BPS
     return Division(
         buyer_units=part - taken,
         seller_units=trade.held_units - part - fee + taken,
         fee_units=fee,
         seller_centavos=paid,
-        buyer_centavos=trade.held_centavos - paid,
+        buyer_centavos=trade.divided_centavos - paid,
     )
 
 
@@ -82,7 +82,7 @@ def outcome(trade: P2PTrade, status: P2PTradeStatus, buyer_bps: int | None = Non
             (available(trade.seller_id, trade.asset_id), parts.seller_units),
             (available(trade.buyer_id, trade.asset_id), parts.buyer_units),
             (house(Purpose.FEES, trade.asset_id), parts.fee_units),
-            (held(trade.buyer_id, BRL.id), -trade.held_centavos),
+            (held(trade.buyer_id, BRL.id), -trade.divided_centavos),
             (available(trade.buyer_id, BRL.id), parts.buyer_centavos),
             (available(trade.seller_id, BRL.id), parts.seller_centavos),
         ],

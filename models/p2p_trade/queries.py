@@ -4,15 +4,17 @@ from collections.abc import Collection
 from datetime import datetime
 
 from pydantic.dataclasses import dataclass
-from sqlalchemy import ColumnElement, column, func, or_, select, table, tuple_
+from sqlalchemy import ColumnElement, column, exists, false, func, or_, select, table, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.base import BaseUnits
+from models.charge.tables import charges
 from models.errors import NotFound
 from models.money import Units
 from models.p2p_trade.states import ENDED, P2PTradeStatus
 from models.p2p_trade.tables import p2p_trade_history, p2p_trades
-from models.p2p_trade.types import P2PTrade, P2PTradeLine, Party
+from models.p2p_trade.types import ChargeFacts, P2PTrade, P2PTradeLine, Party
+from models.receipt.tables import pix_receipts
 
 S = P2PTradeStatus
 _T = p2p_trades.c
@@ -79,6 +81,19 @@ async def undone(conn: AsyncConnection, trade_id: str) -> int:
         _H.trade_id == trade_id, _H.old_status == S.PAYMENT_SENT, _H.new_status == S.OPEN
     )
     return int((await conn.execute(statement)).scalar_one())
+
+
+async def charge_facts(conn: AsyncConnection, trade_id: str, now: datetime) -> ChargeFacts:
+    """What is known of the trade's charge now, which must be one."""
+    c, r = charges.c, pix_receipts.c
+    undecided = exists().where(r.charge_key == c.key, r.status.in_(["blocked", "received"]))
+    heard = or_(c.asked_at >= c.accepts_until, c.watched_until <= now)
+    statement = select(
+        func.coalesce(heard, false()).label("is_heard"),
+        undecided.label("is_undecided"),
+        (c.status == "refused").label("is_refused"),
+    ).where(c.p2p_trade_id == trade_id)
+    return ChargeFacts(**(await conn.execute(statement)).one()._mapping)
 
 
 async def volume_centavos(conn: AsyncConnection, user_id: str, *, since: datetime) -> int:

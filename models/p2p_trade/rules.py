@@ -11,13 +11,15 @@ from enum import StrEnum
 from models.errors import Forbidden, IllegalTransition, Refused
 from models.p2p_order.types import Settlement
 from models.p2p_trade.states import ENDED, P2PTradeStatus
-from models.p2p_trade.types import Command, P2PTrade, Party, Step
+from models.p2p_trade.types import ChargeFacts, Command, P2PTrade, Party, Step
 
 S, C, P = P2PTradeStatus, Command, Party
 
 UNDONE_MOST = 3
 """Each undoing gives the buyer at least :data:`SECOND_CHANCE` more, so it is not for ever."""
 SECOND_CHANCE = timedelta(minutes=1)
+BLOCK_MOST = timedelta(hours=96)
+"""A bank's precautionary block ends after 72 hours (Bacen, Resolução BCB 1/2020, art. 39-B); a day for its word."""
 
 
 class Refusal(StrEnum):
@@ -69,7 +71,15 @@ _ALLOWED_IN: dict[Settlement, dict[tuple[P2PTradeStatus, Command, Party], Step |
         (S.OPEN, C.PAYMENT_SENT, P.BUYER): Step(S.COMPLETED, "paid_from_balance"),
         (S.OPEN, C.CANCEL, P.SELLER): Step(S.CANCELLED, "cancelled_by_seller"),
     },
-    Settlement.CHARGE: {(S.OPEN, C.PAYMENT_SENT, P.BUYER): R.PAYMENT_IS_WATCHED},
+    # The bank's word decides: what is under its block is not confirmed, taken back or disputed by people's.
+    Settlement.CHARGE: {
+        (S.OPEN, C.PAYMENT_SENT, P.BUYER): R.PAYMENT_IS_WATCHED,
+        (S.PAYMENT_SENT, C.UNDO_PAYMENT_SENT, P.BUYER): R.PAYMENT_IS_WATCHED,
+        (S.PAYMENT_SENT, C.CONFIRM_PAYMENT, P.SELLER): R.PAYMENT_IS_WATCHED,
+        (S.PAYMENT_SENT, C.DISPUTE, P.BUYER): R.PAYMENT_IS_WATCHED,
+        (S.PAYMENT_SENT, C.DISPUTE, P.SELLER): R.PAYMENT_IS_WATCHED,
+        (S.DISPUTED, C.CONFIRM_PAYMENT, P.SELLER): R.PAYMENT_IS_WATCHED,
+    },
     Settlement.DIRECT: {},
 }
 _ONLY = {C.PAYMENT_SENT: P.BUYER, C.UNDO_PAYMENT_SENT: P.BUYER, C.CONFIRM_PAYMENT: P.SELLER}
@@ -122,11 +132,16 @@ def refuse(refusal: Refusal, status: P2PTradeStatus) -> Refused:
     return Forbidden(words) if refusal is R.NOT_YOUR_PART else IllegalTransition(words)
 
 
-def next_step(trade: P2PTrade, now: datetime) -> Step | None:
-    """What the clock alone demands. Time never decides about a payment that somebody claims: people do."""
+def next_step(trade: P2PTrade, now: datetime, charge: ChargeFacts | None = None) -> Step | None:
+    """What the clock and the bank demand. Time never decides about a payment that somebody claims: people do.
+
+    :param charge: of a trade that is settled by one.
+    """
     if trade.deadline_at is None:
         return None
     is_late = now >= trade.deadline_at
+    if charge is not None:
+        return _next_of_charge(trade.status, charge, is_late=is_late)
     if trade.status is S.OPEN:
         return Step(S.EXPIRED, "not_paid_in_time") if is_late else None
     if is_late:
@@ -134,11 +149,25 @@ def next_step(trade: P2PTrade, now: datetime) -> Step | None:
     return Step(trade.status, "seller_reminded") if now >= wakes_at(trade) and trade.reminded_at is None else None
 
 
+def _next_of_charge(status: P2PTradeStatus, charge: ChargeFacts, *, is_late: bool) -> Step | None:
+    """The window is over once the bank was asked after it: until then nobody knows whether it was paid in time."""
+    if status is S.PAYMENT_SENT:
+        if not charge.is_undecided:
+            return Step(S.OPEN, "payment_went_back")
+        return Step(S.DISPUTED, "block_not_lifted") if is_late else None
+    if charge.is_undecided:
+        return Step(S.PAYMENT_SENT, "payment_blocked")
+    if charge.is_refused:
+        return Step(S.CANCELLED, "charge_refused")
+    return Step(S.EXPIRED, "not_paid_in_time") if is_late and charge.is_heard else None
+
+
 def wakes_at(trade: P2PTrade) -> datetime:
     """When something happens by itself to a trade with a deadline; of a claimed payment first a reminder half way."""
     if trade.deadline_at is None:
         raise ValueError("this trade waits for people only")
-    if trade.status is S.PAYMENT_SENT and trade.reminded_at is None:
+    has_reminder = trade.settlement is not Settlement.CHARGE and trade.reminded_at is None
+    if trade.status is S.PAYMENT_SENT and has_reminder:
         return trade.deadline_at - timedelta(seconds=trade.confirm_seconds / 2)
     return trade.deadline_at
 
@@ -147,4 +176,6 @@ def deadline_of(trade: P2PTrade, status: P2PTradeStatus, now: datetime) -> datet
     """When ``status``, entered now, ends by itself."""
     if status is S.OPEN:
         return max(trade.created_at + timedelta(seconds=trade.window_seconds), now + SECOND_CHANCE)
-    return now + timedelta(seconds=trade.confirm_seconds) if status is S.PAYMENT_SENT else None
+    if status is not S.PAYMENT_SENT:
+        return None
+    return now + (BLOCK_MOST if trade.settlement is Settlement.CHARGE else timedelta(seconds=trade.confirm_seconds))

@@ -17,12 +17,13 @@ from models import transitions
 from models.errors import Broken
 from models.ledger.post import post
 from models.p2p_order.tables import p2p_orders
+from models.p2p_trade import queries
 from models.p2p_trade.division import outcome
 from models.p2p_trade.messages import told
 from models.p2p_trade.rules import deadline_of
 from models.p2p_trade.states import ENDED, P2PTradeStatus
 from models.p2p_trade.tables import p2p_trade_history, p2p_trades
-from models.p2p_trade.types import P2PTrade, Step
+from models.p2p_trade.types import PIX_RECEIVED, P2PTrade, Step
 
 SYSTEM = "system"
 S = P2PTradeStatus
@@ -57,6 +58,15 @@ async def take(
         raise Broken(f"trade {trade.id} had an outcome before it ended")
     await told(conn, after, step.reason)
     return after
+
+
+async def complete_paid(conn: AsyncConnection, trade_id: str, end_to_end_id: str, *, now: datetime) -> None:
+    """The right payer's PIX of the right amount came in on the trade's charge, and its reais are held for the buyer.
+
+    The trade must be locked, and in a state in which a payment still counts.
+    """
+    found = await queries.trade(conn, trade_id)
+    await take(conn, found, PIX_RECEIVED, actor=SYSTEM, now=now, details={"end_to_end_id": end_to_end_id})
 
 
 def _after(trade: P2PTrade, step: Step, now: datetime, buyer_bps: int | None) -> P2PTrade:

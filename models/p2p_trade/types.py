@@ -41,6 +41,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeFacts:
+    """What is known of a trade's charge. ``is_heard``: nothing that was paid in time can still turn up.
+
+    ``is_undecided``: a receipt waits, for the end of its bank's block or for its payer's name.
+    ``is_refused``: the bank will never make it payable.
+    """
+
+    is_heard: bool
+    is_undecided: bool
+    is_refused: bool
+
+
+PIX_RECEIVED = Step(P2PTradeStatus.COMPLETED, "pix_received")
+"""The bank, not a person, says that the seller's reais are here."""
+
+
+@dataclass(frozen=True, slots=True)
 class P2PTrade:
     """A trade's row. ``units``: of the asset, that the buyer pays for; ``price``: reais per unit shown.
 
@@ -88,6 +105,12 @@ class P2PTrade:
     def held_centavos(self) -> int:
         """Of the buyer's reais, while the trade is not over."""
         return self.total_centavos if self.settlement is Settlement.BALANCE else 0
+
+    @property
+    def divided_centavos(self) -> int:
+        """Of the buyer's reais, held when the trade ends as this row says: those from the start, or just come in."""
+        is_received = self.settlement is Settlement.CHARGE and self.reason == PIX_RECEIVED.reason
+        return self.total_centavos if is_received else self.held_centavos
 
     def party(self, user_id: str) -> Party | None:
         return {self.buyer_id: Party.BUYER, self.seller_id: Party.SELLER}.get(user_id)

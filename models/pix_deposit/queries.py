@@ -11,6 +11,7 @@ from models.charge.types import Charge
 from models.errors import NotFound
 
 _C = charges.c
+_IS_DEPOSIT = (_C.trade_id.is_(None), _C.p2p_trade_id.is_(None))
 _COLUMNS = tuple(column for column in charges.columns if column.name in Charge.__dataclass_fields__)
 
 
@@ -19,7 +20,7 @@ async def deposit(conn: AsyncConnection, key: str, *, user_id: str | None = None
 
     :raises NotFound: none, or somebody else's: the two look the same from outside.
     """
-    statement = select(*_COLUMNS).where(_C.key == key, _C.trade_id.is_(None))
+    statement = select(*_COLUMNS).where(_C.key == key, *_IS_DEPOSIT)
     if user_id is not None:
         statement = statement.where(_C.user_id == user_id)
     row = (await conn.execute(statement)).first()
@@ -38,7 +39,7 @@ class Page:
 
 async def of_user(conn: AsyncConnection, user_id: str, *, limit: int, cursor: tuple[datetime, str] | None) -> Page:
     """A user's deposits, newest first."""
-    statement = select(*_COLUMNS).where(_C.user_id == user_id, _C.trade_id.is_(None))
+    statement = select(*_COLUMNS).where(_C.user_id == user_id, *_IS_DEPOSIT)
     statement = statement.order_by(_C.created_at.desc(), _C.key.desc())
     if cursor is not None:
         statement = statement.where(tuple_(_C.created_at, _C.key) < tuple_(*cursor))

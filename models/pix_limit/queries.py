@@ -25,6 +25,7 @@ async def deposited(conn: AsyncConnection, user_id: str, limits: PixLimits, now:
     statement = select(func.coalesce(func.sum(c.amount_centavos), 0)).where(
         c.user_id == user_id,
         c.trade_id.is_(None),
+        c.p2p_trade_id.is_(None),
         c.created_at >= day.starts_at,
         c.created_at < day.ends_at,
         c.status != ChargeStatus.REFUSED,

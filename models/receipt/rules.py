@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from models.charge.types import Charge
 from models.instant_trade.states import TradeStatus
+from models.p2p_trade.states import P2PTradeStatus
 from models.receipt.types import Payer, Receipt
 
 
@@ -24,12 +25,26 @@ class RefundReason(StrEnum):
     RULED = "operator_ruling"
 
 
-PAYABLE = frozenset({TradeStatus.AWAITING_PAYMENT, TradeStatus.CONFIRMING_PAYMENT, TradeStatus.NEEDS_REVIEW})
+PAYABLE: frozenset[TradeStatus | P2PTradeStatus] = frozenset(
+    {
+        TradeStatus.AWAITING_PAYMENT,
+        TradeStatus.CONFIRMING_PAYMENT,
+        TradeStatus.NEEDS_REVIEW,
+        P2PTradeStatus.OPEN,
+        P2PTradeStatus.PAYMENT_SENT,
+        P2PTradeStatus.DISPUTED,
+    }
+)
 """States of a trade in which its payment still counts."""
 
 
 def refund_reason(
-    receipt: Receipt, charge: Charge, *, trade: TradeStatus | None, is_paid: bool, is_decided: bool = False
+    receipt: Receipt,
+    charge: Charge,
+    *,
+    trade: TradeStatus | P2PTradeStatus | None,
+    is_paid: bool,
+    is_decided: bool = False,
 ) -> RefundReason | None:
     """Why this receipt must go back, or None: it is credited.
 

@@ -39,7 +39,7 @@ DESK = house(Purpose.DESK, BRL.id)
 
 def credited_to(charge: Charge) -> Account:
     """A trade's reais are held until they buy; a deposit's are the user's at once."""
-    return available(charge.user_id, BRL.id) if charge.trade_id is None else held(charge.user_id, BRL.id)
+    return available(charge.user_id, BRL.id) if charge.is_deposit else held(charge.user_id, BRL.id)
 
 
 def reference_of(charge: Charge) -> str:

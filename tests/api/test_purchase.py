@@ -57,7 +57,7 @@ async def pay(door: Door, trade: Any, payer: Payer = Payer.SAME) -> str:
             charge = await charge_writes.mark_submitted(conn, charge, window_seconds=900)
             charge = await charge_writes.activate(conn, charge, provider_id=None, br_code=f"br {trade['id']}")
         await receipt_writes.see(conn, charge, Seen(pix, charge.amount_centavos, now(), payer))
-        await settle.settle(conn, charge, known_by=datetime.now(UTC))
+        await settle.settle(conn, charge, known_by=datetime.now(UTC), now=datetime.now(UTC))
         await advance(conn, Advance(trade["id"], TERMS), now=now())
     return pix
 

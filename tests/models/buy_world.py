@@ -197,7 +197,7 @@ class BuyWorld(World):
             for payment in list(self.payments.values()):
                 if payment.charge_key == trade_id:
                     await receipt_writes.see(conn, charge, payment.seen)
-            await settle.settle(conn, charge, known_by=NEVER_WAITS)
+            await settle.settle(conn, charge, known_by=NEVER_WAITS, now=self.now)
             await charge_writes.mark_asked(conn, charge, self.now)
 
     async def hears(self, trade_id: str) -> None:

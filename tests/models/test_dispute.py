@@ -73,7 +73,7 @@ class Counter:
         async with self.world.engine.begin() as conn:
             charge = await self.charge(conn)
             await receipt_writes.see(conn, charge, seen)
-            await settle.settle(conn, charge, known_by=known_by or datetime.now(UTC))
+            await settle.settle(conn, charge, known_by=known_by or datetime.now(UTC), now=datetime.now(UTC))
             found = await receipts.by_end_to_end_id(conn, "sandbox", seen.end_to_end_id)
         assert found is not None
         return found
