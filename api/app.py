@@ -13,11 +13,13 @@ from api.problems import Bug, Problem
 from api.routes import (
     bank_data,
     breaks,
+    commission,
     dispute,
     health,
     inbound_webhook,
     instant_trade,
     instant_trade_command,
+    p2p_trade,
     pix_deposit,
     pix_limit,
     pix_withdrawal,
@@ -112,6 +114,8 @@ def _build() -> FastAPI:
         breaks.router,
         dispute.router,
         reconciliation.router,
+        p2p_trade.router,
+        commission.router,
     ):
         app.include_router(router, responses=private)
     for router in (user.router, inbound_webhook.router, health.router):
