@@ -61,7 +61,7 @@ _COMMANDS = problems(PayloadTooLarge, Forbidden, NotFound, IllegalTransition, In
 
 
 class TradeRequest(BaseModel):
-    """Name exactly one side: ``amount``, or the reais, ``pay_brl``; the other follows, rounded by less than a unit."""
+    """Name exactly one side: ``amount``, or the reais, ``pay_brl``. The other follows, in the maker's favour."""
 
     model_config = ConfigDict(
         extra="forbid",
