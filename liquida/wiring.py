@@ -23,6 +23,7 @@ from activities.deposit import DepositActivities
 from activities.dispute import DisputeActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
+from activities.p2p_trade import P2PTradeActivities
 from activities.pix import PixActivities
 from activities.pix_refund import PixRefundActivities
 from activities.pix_withdrawal import PixWithdrawalActivities
@@ -421,6 +422,7 @@ async def queue_parts(
                     books.operate,
                     books.close_return,
                     PixWithdrawalActivities(engine).advance,
+                    P2PTradeActivities(engine).advance,
                     ledger.seal,
                     ledger.verify,
                     recon.due,

@@ -10,10 +10,11 @@ from decimal import Decimal
 
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL, Asset
+from models.document import queries as documents
 from models.errors import IllegalTransition, InsufficientFunds, InvalidInput
 from models.instant_trade.types import Waits
 from models.ledger import queries as ledger
@@ -21,10 +22,12 @@ from models.ledger.chart import available
 from models.ledger.post import post
 from models.money import units_text
 from models.outbox import look, put
+from models.p2p_block import queries as blocks
+from models.p2p_order import queries as orders
 from models.p2p_order.rules import price_now, quote_take, require_taker
 from models.p2p_order.states import OrderStatus
 from models.p2p_order.tables import p2p_orders
-from models.p2p_order.types import P2POrder, P2PRules, Settlement, Taker
+from models.p2p_order.types import P2POrder, P2PRules, Settlement
 from models.p2p_trade import messages, queries
 from models.p2p_trade.commission import VOLUME_SPAN, fee_of
 from models.p2p_trade.division import escrow
@@ -33,7 +36,7 @@ from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.steps import log, take
 from models.p2p_trade.tables import p2p_trades
 from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeInput, Party, Step
-from models.payment_method.tables import payment_methods
+from models.payment_method import queries as methods
 from models.quote.rules import BPS
 from models.quote.types import Side
 from models.user import writes as users
@@ -204,8 +207,9 @@ async def rule(
 async def _gate(conn: AsyncConnection, order: P2POrder, taker_id: str, rules: P2PRules, now: datetime) -> None:
     """Of one taker, who takes two orders at once, each would otherwise be seen as the only one."""
     await users.lock(conn, taker_id)
-    taker = Taker(taker_id, True, 0, None, 0, None, rules.unpaid_most)
-    require_taker(order, taker, now, blocked=False)
+    taker = await orders.taker(conn, taker_id, rules, now)
+    blocked = await blocks.between(conn, order.user_id, taker_id)
+    require_taker(order, taker, now, blocked=blocked)
 
 
 def _check_settlement(order: P2POrder, wanted: Take) -> None:
@@ -224,15 +228,17 @@ async def _place(conn: AsyncConnection, order: P2POrder, wanted: Take) -> str | 
     maker_sells = order.side is Side.SELL
     if not maker_sells and wanted.method_id is None:
         raise InvalidInput("say where you are paid: name a payment method of yours", field="payment_method_id")
-    named = list(order.method_ids) if wanted.method_id is None else [wanted.method_id]
-    m = payment_methods.c
+    named = list(order.method_ids[:1]) if wanted.method_id is None else [wanted.method_id]
+    if maker_sells and not set(named) <= set(order.method_ids):
+        raise InvalidInput("this is no payment method of the order", field="payment_method_id")
     owner = order.user_id if maker_sells else wanted.taker_id
-    allowed = m.id.in_(order.method_ids) if maker_sells else m.kind.in_(order.method_kinds)
-    live = select(m.id).where(m.id.in_(named), m.user_id == owner, m.removed_at.is_(None), allowed)
-    found = set((await conn.execute(live)).scalars())
-    if not found:
-        raise InvalidInput("this is no payment method for this order, or not any more", field="payment_method_id")
-    return next(method_id for method_id in named if method_id in found)
+    document = await documents.fingerprint_of(conn, owner)
+    kinds = await methods.require(
+        conn, user_id=owner, method_ids=named, fingerprint=document, field="payment_method_id"
+    )
+    if not set(kinds) <= set(order.method_kinds):
+        raise InvalidInput(f"the maker pays by one of: {', '.join(order.method_kinds)}", field="payment_method_id")
+    return named[0]
 
 
 async def _reserve(conn: AsyncConnection, trade: P2PTrade, asset: Asset) -> None:

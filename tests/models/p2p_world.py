@@ -12,17 +12,19 @@ from models.ids import new_id
 from models.ledger.chart import Purpose, available, custody, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
+from models.p2p_order import queries as orders
 from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import P2POrder, P2PRules, Settlement
 from models.p2p_trade import advance, queries, writes
 from models.p2p_trade.party import Party
 from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeProgress
-from models.payment_method.tables import payment_methods
+from models.payment_method import writes as methods
+from models.payment_method.types import MethodDraft, MethodKind
 from models.quote.types import Side
-from tests.models.world import COIN, ETH, WAITS, World
+from tests.models.world import BOX, COIN, ETH, WAITS, World
 
 WINDOW, CONFIRM = 1800, 3600
-RULES = P2PRules(confirm_seconds=CONFIRM, unpaid_most=100)
+RULES = P2PRules(confirm_seconds=CONFIRM, unpaid_most=100, unpaid_day_most=10**6)
 COINS, REAIS = 10 * COIN, 1_000_000_00
 """What everybody begins with."""
 PRICE = Decimal("15000.00")
@@ -64,11 +66,9 @@ class P2PWorld(World):
                 await post(conn, move(key, Kind.ADJUSTMENT, "operator/x", source, available(user, asset), units))
 
     async def add_method(self, user: str, kind: str = "pix") -> str:
-        method_id = new_id()
-        row = {"id": method_id, "user_id": user, "kind": kind, "label": "mine", "details_sealed": b"sealed"}
+        draft = MethodDraft(MethodKind(kind), "mine", {"pix_key": "sara@example.com", "holder_name": "Sara"})
         async with self.engine.begin() as conn:
-            await conn.execute(insert(payment_methods).values(row))
-        return method_id
+            return (await methods.add(conn, BOX, user_id=user, draft=draft)).id
 
     async def offer(self, *, maker: str = "", side: Side = Side.SELL, **other: Any) -> str:
         """An order; by the seller, of one coin, if nothing else is said."""
@@ -87,7 +87,7 @@ class P2PWorld(World):
             "max_centavos": 100_000_00,
             "settlements": ["balance", "charge", "direct"],
             "method_ids": [self.method] if side is Side.SELL else [],
-            "method_kinds": [] if side is Side.SELL else ["pix"],
+            "method_kinds": ["pix"],
             "window_seconds": WINDOW,
         }
         async with self.engine.begin() as conn:
@@ -96,8 +96,7 @@ class P2PWorld(World):
 
     async def order(self, order_id: str) -> P2POrder:
         async with self.engine.connect() as conn:
-            row = (await conn.execute(p2p_orders.select().where(p2p_orders.c.id == order_id))).one()
-        return P2POrder(**row._mapping)
+            return await orders.order(conn, order_id)
 
     async def take(
         self,
@@ -113,8 +112,7 @@ class P2PWorld(World):
         """Open a trade; its id."""
         trade_id = new_id()
         async with self.engine.begin() as conn:
-            locked = p2p_orders.select().where(p2p_orders.c.id == order_id).with_for_update(key_share=True)
-            order = P2POrder(**(await conn.execute(locked)).one()._mapping)
+            order = await orders.order(conn, order_id, lock=True)
             taker = by or (self.buyer if order.side is Side.SELL else self.seller)
             await writes.accept(
                 conn,

@@ -264,7 +264,9 @@ class TestRights:
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
         **dict.fromkeys(("pix_withdrawal_history", "p2p_trade_history", "events"), APPEND),
         **dict.fromkeys(("payment_methods", "p2p_orders", "p2p_trades"), KEEP),
-        "p2p_escrows": READ,
+        **dict.fromkeys(("p2p_escrows", "p2p_results"), READ),
+        "p2p_reviews": KEEP,
+        "p2p_blocks": APPEND | {"DELETE"},
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:

@@ -24,6 +24,7 @@ from models.errors import (
     PriceUnavailable,
     TakeRefused,
 )
+from models.p2p_block import writes as blocks
 from models.p2p_order.types import Settlement, Tier
 from models.p2p_trade import queries
 from models.p2p_trade.division import divide
@@ -300,7 +301,7 @@ class TestAcceptance:
         [
             ({"settlement": T.CHARGE}, InvalidInput, "not offered yet"),
             ({"settlement": T.BALANCE, "method_id": "m"}, InvalidInput, "direct only"),
-            ({"method_id": "m" * 32}, InvalidInput, "no payment method"),
+            ({"method_id": "m" * 32}, InvalidInput, "no payment method of the order"),
             ({"units": 1}, LimitExceeded, "worth between"),
             ({"units": 100 * COIN}, LimitExceeded, "worth between"),
             ({"units": 2 * COIN}, LimitExceeded, "are left"),
@@ -324,25 +325,60 @@ class TestAcceptance:
             await world.take(order_id, settlement=T.BALANCE)
 
     async def test_pays_only_to_methods_that_stand(self, world: P2PWorld) -> None:
-        second, ted, other = [
-            await world.add_method(user, kind)
-            for user, kind in ((world.seller, "pix"), (world.seller, "ted"), (world.buyer, "pix"))
-        ]
-        sale = await world.offer(method_ids=[world.method, second])
-        purchase = await world.offer(side=Side.BUY)
-        await world.execute("UPDATE payment_methods SET removed_at = now() WHERE id = :id", id=world.method)
+        second, other = await world.add_method(world.seller), await world.add_method(world.buyer)
+        unnamed, ted = await world.add_method(world.seller), await world.add_method(world.seller, "ted")
+        gone = await world.add_method(world.seller)
+        await world.execute("UPDATE payment_methods SET removed_at = now() WHERE id = :id", id=gone)
+        sale, purchase = await world.offer(method_ids=[world.method, second]), await world.offer(side=Side.BUY)
 
-        assert second == (await world.read(await world.take(sale))).method_id
-        for order_id, method_id in (
-            (sale, world.method),
-            (sale, other),
-            (purchase, other),
-            (purchase, ted),
-            (purchase, world.method),
-            (purchase, None),
+        first = (await world.read(await world.take(sale))).method_id
+        named = (await world.read(await world.take(sale, method_id=second))).method_id
+
+        assert (world.method, second) == (first, named)
+        for order_id, method_id, error in (
+            (sale, unnamed, InvalidInput),
+            (sale, other, InvalidInput),
+            (purchase, other, NotFound),
+            (purchase, gone, NotFound),
+            (purchase, ted, InvalidInput),
+            (purchase, None, InvalidInput),
         ):
-            with pytest.raises(InvalidInput, match="payment method"):
+            with pytest.raises(error):
                 await world.take(order_id, method_id=method_id)
+
+    @pytest.mark.parametrize("one_blocks", ["maker", "taker"])
+    async def test_between_two_of_whom_one_blocked_the_other_is_refused(
+        self, world: P2PWorld, one_blocks: str
+    ) -> None:
+        pair = (world.seller, world.buyer) if one_blocks == "maker" else (world.buyer, world.seller)
+        async with world.engine.begin() as conn:
+            await blocks.add(conn, user_id=pair[0], blocked_id=pair[1])
+
+        with pytest.raises(TakeRefused, match="do not trade with each other"):
+            await world.open()
+
+    async def test_of_one_who_never_pays_is_refused_after_a_while(self, world: P2PWorld) -> None:
+        rules = replace(RULES, unpaid_most=2, unpaid_day_most=3)
+        order_id = await world.offer()
+        trades = [await world.take(order_id, rules=rules) for _ in range(2)]
+
+        with pytest.raises(TakeRefused, match="at most 2"):
+            await world.take(order_id, rules=rules)
+        for trade_id in trades:
+            await world.give_up(trade_id)
+        await world.wait(await world.take(order_id, rules=rules), WINDOW)
+        with pytest.raises(TakeRefused, match="ended unpaid"):
+            await world.take(order_id, rules=rules)
+        world.now += timedelta(days=1)
+        assert S.OPEN is (await world.read(await world.take(order_id, rules=rules))).status
+
+    async def test_by_one_who_takes_many_at_once_is_counted(self, world: P2PWorld) -> None:
+        """Two orders, so that no order's row makes them wait for each other."""
+        rules, ids = replace(RULES, unpaid_most=1), [await world.offer() for _ in range(4)]
+
+        done = await asyncio.gather(*(world.take(order_id, rules=rules) for order_id in ids), return_exceptions=True)
+
+        assert {str: 1, TakeRefused: 3} == Counter(type(one) for one in done)
 
     async def test_says_whose_balance_is_too_small(self, world: P2PWorld) -> None:
         big = await world.offer(total_units=100 * COIN, max_centavos=10**12)
