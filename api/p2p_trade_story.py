@@ -62,7 +62,20 @@ OPEN_OTHERWISE: dict[Settlement, Story] = {
         "Its arrival completes the trade by itself. If it is not paid in time, the trade expires.",
     ),
 }
+SENT_OTHERWISE: dict[Settlement, Story] = {
+    T.CHARGE: Story(
+        "the bank, which has the buyer's PIX of R$ {total} and keeps it for now",
+        "bank",
+        "If the bank lets it go, that completes the trade; if it gives it back, the trade is open again. If it does "
+        "neither in time, a dispute opens by itself.",
+    ),
+}
 REASONS: dict[str, str] = {
+    "pix_received": "the buyer's PIX arrived, and it is the right one",
+    "payment_blocked": "the bank has the buyer's PIX and keeps it while it looks at it",
+    "payment_went_back": "the bank gave the buyer's PIX back",
+    "charge_refused": "the bank would not make the PIX charge",
+    "block_not_lifted": "the bank kept the buyer's PIX for longer than it may",
     "cancelled_by_buyer": "the buyer cancelled it before paying",
     "cancelled_by_seller": "the seller cancelled it before the buyer paid",
     "payment_undone": "the buyer took back the word that they paid",
@@ -101,8 +114,8 @@ class P2PWaiting(BaseModel):
 
 def story_of(trade: P2PTrade) -> Story:
     """The present state, with the names of its figures still open."""
-    is_open = trade.status is S.OPEN
-    return OPEN_OTHERWISE.get(trade.settlement, STORIES[S.OPEN]) if is_open else STORIES[trade.status]
+    otherwise = {S.OPEN: OPEN_OTHERWISE, S.PAYMENT_SENT: SENT_OTHERWISE}.get(trade.status, {})
+    return otherwise.get(trade.settlement, STORIES[trade.status])
 
 
 def waiting(trade: P2PTrade, party: Party | None, *, undone: int, now: datetime) -> P2PWaiting:

@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Services
 from api.p2p_trade_story import Who, commands, story_of
-from api.views import REAIS, price_text, reais, temporal_ui
+from api.views import REAIS, price_text, read_payments, reais, temporal_ui
+from api.views import PaymentShown as ChargeShown
+from models.charge import queries as charges
 from models.errors import NotFound
 from models.money import units_text
 from models.network import queries as networks
@@ -113,6 +115,9 @@ class P2PTradeView(P2PTradeSummary):
     payment: PaymentShown | None = Field(
         description="of a trade settled `direct`: to its buyer, while it is open, paid or disputed"
     )
+    charge: ChargeShown | None = Field(
+        description="of a trade settled by `charge`: to its buyer, with every PIX that came in and what became of it"
+    )
     buyer_bps: int | None = Field(description="of a split: the buyer's part in basis points")
     workflow_id: str = Field(examples=["p2p/7c9e6679742540de944be07fc1f90ae7"])
     temporal_ui: str | None = Field(description="operators only")
@@ -140,6 +145,7 @@ async def read(conn: AsyncConnection, trade_id: str, actor: Actor, services: Ser
         commands=[shown.command for shown in allowed if shown.allowed],
         escrow=[escrow_shown(trade, leg, decimals) for leg in await queries.escrow(conn, trade.id)],
         payment=await _payment(conn, trade, party, services),
+        charge=await _charge(conn, trade, party, actor),
         buyer_bps=trade.buyer_bps,
         workflow_id=workflow,
         temporal_ui=temporal_ui(workflow, services) if actor.is_operator else None,
@@ -162,11 +168,12 @@ def escrow_shown(trade: P2PTrade, leg: EscrowLeg, decimals: Mapping[str, int]) -
 
 
 async def br_code_of(conn: AsyncConnection, trade_id: str, actor: Actor, services: Services) -> str:
-    """:raises NotFound: no trade of this buyer that is to be paid by a PIX to the seller's key."""
+    """:raises NotFound: no trade of this buyer that is to be paid by PIX, or its charge is not made yet."""
     trade = await visible(conn, trade_id, actor)
-    payment = await _payment(conn, trade, trade.party(actor.user_id), services)
-    if payment is None or payment.br_code is None:
-        raise NotFound("this trade has no BR Code for you")
+    party = trade.party(actor.user_id)
+    payment = await _payment(conn, trade, party, services) or await _charge(conn, trade, party, actor)
+    if payment is None or payment.br_code is None or trade.status in ENDED:
+        raise NotFound("this trade has no BR Code for you, or not yet")
     return payment.br_code
 
 
@@ -182,6 +189,13 @@ async def _counterparty(conn: AsyncConnection, trade: P2PTrade, party: Party) ->
         rating=None if found.rating is None else str(found.rating),
         reviews=found.reviews,
     )
+
+
+async def _charge(conn: AsyncConnection, trade: P2PTrade, party: Party | None, actor: Actor) -> ChargeShown | None:
+    if trade.settlement is not Settlement.CHARGE or not (party is Party.BUYER or actor.is_operator):
+        return None
+    found = await charges.charge(conn, trade.id)
+    return None if found is None else (await read_payments(conn, [found]))[found.key]
 
 
 async def _payment(

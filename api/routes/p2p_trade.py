@@ -28,6 +28,7 @@ from api.problems import problems
 from api.routes.quote import PlainAmount, positive
 from models.assets import BRL, Asset
 from models.errors import (
+    DocumentMissing,
     Forbidden,
     IdempotencyMismatch,
     IllegalTransition,
@@ -133,6 +134,7 @@ class P2PWhy(P2PWaiting):
         IllegalTransition,
         InsufficientFunds,
         PriceUnavailable,
+        DocumentMissing,
         IdempotencyMismatch,
     ),
 )
@@ -171,6 +173,7 @@ async def create(body: TradeRequest, services: Deps, courier: Post, caller: Call
             wanted=wanted,
             market=market,
             rules=services.p2p,
+            terms=await services.terms_now(conn),
             waits=services.waits,
             now=now,
         )

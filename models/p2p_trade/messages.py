@@ -20,6 +20,19 @@ _NOTICES: dict[str, dict[Party, str]] = {
     },
     "payment_sent": {P.SELLER: "the buyer says that they paid: look at your account, and confirm"},
     "payment_undone": {P.SELLER: "the buyer took back the word that they paid"},
+    "payment_blocked": {
+        P.BUYER: "the bank has your PIX and keeps it while it looks at it; the coins stay held for you",
+        P.SELLER: "the bank has the buyer's PIX and keeps it while it looks at it",
+    },
+    "payment_went_back": {P.BUYER: "the bank gave your PIX back; pay again while there is time"},
+    "charge_refused": {
+        P.BUYER: "the bank would not make its PIX charge: it is cancelled",
+        P.SELLER: "the bank would not make its PIX charge: it is cancelled, and your coins are yours again",
+    },
+    "pix_received": {
+        P.BUYER: "your PIX arrived: the coins are yours",
+        P.SELLER: "the buyer's PIX arrived: the reais are yours",
+    },
     "seller_reminded": {P.SELLER: "half of your time to confirm the payment is over; at its end a dispute opens"},
     "disputed": {
         P.BUYER: "it is in dispute; what is held stays held until it is decided",

@@ -14,9 +14,10 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL, Asset
+from models.charge import writes as charges
 from models.document import queries as documents
-from models.errors import IllegalTransition, InsufficientFunds, InvalidInput
-from models.instant_trade.types import Waits
+from models.errors import DocumentMissing, IllegalTransition, InsufficientFunds, InvalidInput
+from models.instant_trade.types import Terms, Waits
 from models.ledger import queries as ledger
 from models.ledger.chart import available
 from models.ledger.post import post
@@ -76,6 +77,7 @@ async def accept(
     wanted: Take,
     market: Decimal | None,
     rules: P2PRules,
+    terms: Terms,
     waits: Waits,
     now: datetime,
 ) -> Done:
@@ -88,6 +90,8 @@ async def accept(
     :raises PriceUnavailable: the price floats, and nobody knows the market's.
     :raises IllegalTransition: less is left of the order.
     :raises InsufficientFunds: the seller's coins, or with ``BALANCE`` the buyer's reais, are fewer.
+    :raises DocumentMissing: with ``CHARGE``: nobody has verified who the buyer is, so no payer could be told from a
+        stranger.
     """
     await _gate(conn, order, wanted.taker_id, rules, now)
     _check_settlement(order, wanted)
@@ -138,7 +142,8 @@ async def accept(
     await post(conn, escrow(trade))
     await messages.told(conn, trade)
     start = P2PTradeInput(trade_id, trade.window_seconds, trade.confirm_seconds, waits)
-    return Done(trade, await put(conn, messages.start(start, trade)))
+    begun = await put(conn, messages.start(start, trade))
+    return Done(trade, begun + await _charge(conn, trade, terms, waits, now))
 
 
 async def command(
@@ -215,8 +220,6 @@ async def _gate(conn: AsyncConnection, order: P2POrder, taker_id: str, rules: P2
 def _check_settlement(order: P2POrder, wanted: Take) -> None:
     if wanted.settlement not in order.settlements:
         raise InvalidInput(f"this order is settled by one of: {', '.join(order.settlements)}", field="settlement")
-    if wanted.settlement is Settlement.CHARGE:
-        raise InvalidInput("settlement by a charge is not offered yet", field="settlement")
 
 
 async def _place(conn: AsyncConnection, order: P2POrder, wanted: Take) -> str | None:
@@ -239,6 +242,27 @@ async def _place(conn: AsyncConnection, order: P2POrder, wanted: Take) -> str | 
     if not set(kinds) <= set(order.method_kinds):
         raise InvalidInput(f"the maker pays by one of: {', '.join(order.method_kinds)}", field="payment_method_id")
     return named[0]
+
+
+async def _charge(conn: AsyncConnection, trade: P2PTrade, terms: Terms, waits: Waits, now: datetime) -> list[int]:
+    """What the buyer pays, where our own provider takes it for the seller; outbox rows."""
+    if trade.settlement is not Settlement.CHARGE:
+        return []
+    if await documents.fingerprint_of(conn, trade.buyer_id) is None:
+        raise DocumentMissing("the buyer's document is not verified yet: nobody could tell who pays")
+    return await charges.order(
+        conn,
+        key=trade.id,
+        user_id=trade.buyer_id,
+        trade_id=None,
+        p2p_trade_id=trade.id,
+        provider=terms.provider,
+        amount_centavos=trade.total_centavos,
+        now=now,
+        window_seconds=trade.window_seconds,
+        leniency_seconds=terms.payment_leniency_seconds,
+        waits=waits,
+    )
 
 
 async def _reserve(conn: AsyncConnection, trade: P2PTrade, asset: Asset) -> None:

@@ -21,7 +21,7 @@ from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeProgress
 from models.payment_method import writes as methods
 from models.payment_method.types import MethodDraft, MethodKind
 from models.quote.types import Side
-from tests.models.world import BOX, COIN, ETH, WAITS, World
+from tests.models.world import BOX, COIN, ETH, TERMS, WAITS, World
 
 WINDOW, CONFIRM = 1800, 3600
 RULES = P2PRules(confirm_seconds=CONFIRM, unpaid_most=100, unpaid_day_most=10**6)
@@ -122,6 +122,7 @@ class P2PWorld(World):
                 wanted=writes.Take(taker, settlement, units=units, **wanted),
                 market=market,
                 rules=rules,
+                terms=TERMS,
                 waits=WAITS,
                 now=self.now,
             )

@@ -114,7 +114,17 @@ class TestJudge:
     OTHERWISE: ClassVar[dict[tuple[T, S, C, P], S | R]] = {
         (T.BALANCE, S.OPEN, C.PAYMENT_SENT, P.BUYER): S.COMPLETED,
         (T.BALANCE, S.OPEN, C.CANCEL, P.SELLER): S.CANCELLED,
-        (T.CHARGE, S.OPEN, C.PAYMENT_SENT, P.BUYER): R.PAYMENT_IS_WATCHED,
+        **dict.fromkeys(
+            (
+                (T.CHARGE, S.OPEN, C.PAYMENT_SENT, P.BUYER),
+                (T.CHARGE, S.PAYMENT_SENT, C.UNDO_PAYMENT_SENT, P.BUYER),
+                (T.CHARGE, S.PAYMENT_SENT, C.CONFIRM_PAYMENT, P.SELLER),
+                (T.CHARGE, S.PAYMENT_SENT, C.DISPUTE, P.BUYER),
+                (T.CHARGE, S.PAYMENT_SENT, C.DISPUTE, P.SELLER),
+                (T.CHARGE, S.DISPUTED, C.CONFIRM_PAYMENT, P.SELLER),
+            ),
+            R.PAYMENT_IS_WATCHED,
+        ),
     }
 
     def expected(self, status: S, command: C, party: P, settlement: T) -> S | R:
@@ -299,14 +309,13 @@ class TestAcceptance:
     @pytest.mark.parametrize(
         ("wanted", "error", "words"),
         [
-            ({"settlement": T.CHARGE}, InvalidInput, "not offered yet"),
             ({"settlement": T.BALANCE, "method_id": "m"}, InvalidInput, "direct only"),
             ({"method_id": "m" * 32}, InvalidInput, "no payment method of the order"),
             ({"units": 1}, LimitExceeded, "worth between"),
             ({"units": 100 * COIN}, LimitExceeded, "worth between"),
             ({"units": 2 * COIN}, LimitExceeded, "are left"),
         ],
-        ids=["charge", "method-of-balance", "strange-method", "too-little", "too-much", "more-than-ever"],
+        ids=["method-of-balance", "strange-method", "too-little", "too-much", "more-than-ever"],
     )
     async def test_outside_the_orders_terms_is_refused(
         self, world: P2PWorld, wanted: dict[str, Any], error: type[Exception], words: str
