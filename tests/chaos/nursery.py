@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -90,19 +89,19 @@ def main() -> None:
                 children.discard(pid)
 
     signal.signal(signal.SIGCHLD, bury)
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _become_a_worker(order["environment"], order["log"])
-            halting_worker.main()
-        children.add(pid)
-        print(pid, flush=True)
-    for pid in tuple(children):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    while children:
-        time.sleep(0.01)
+    try:
+        for line in sys.stdin:
+            order = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                _become_a_worker(order["environment"], order["log"])
+                halting_worker.main()
+            children.add(pid)
+            print(pid, flush=True)
+    finally:
+        for pid in tuple(children):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _become_a_worker(environment: dict[str, str], log: str) -> None:
