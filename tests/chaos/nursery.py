@@ -9,12 +9,15 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import NoReturn, Self
 
 import psutil
+
+from tests.chaos import halting_worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,8 +82,6 @@ class Worker:
 
 
 def main() -> None:
-    from tests.chaos import halting_worker
-
     children: set[int] = set()
 
     def bury(_number: int, _frame: FrameType | None) -> None:
@@ -94,8 +95,7 @@ def main() -> None:
             order = json.loads(line)
             pid = os.fork()
             if pid == 0:
-                _become_a_worker(order["environment"], order["log"])
-                halting_worker.main()
+                _be_a_worker(order["environment"], order["log"])
             children.add(pid)
             print(pid, flush=True)
     finally:
@@ -104,14 +104,21 @@ def main() -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _become_a_worker(environment: dict[str, str], log: str) -> None:
-    os.setpgid(0, 0)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ.update(environment)
-    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (written, 1), (written, 2)):
-        os.dup2(source, target)
+def _be_a_worker(environment: dict[str, str], log: str) -> NoReturn:
+    """A fault here must not unwind into the nursery's own loop, of which this is a copy."""
+    try:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.environ.update(environment)
+        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (written, 1), (written, 2)):
+            os.dup2(source, target)
+        halting_worker.main()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":
