@@ -11,15 +11,12 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from liquida import interceptors
 from liquida.logging import configure
 from liquida.settings import settings
 from liquida.worker import QUEUES, run
-
-HALT_DIR = Path(os.environ["HALT_DIR"])
-
 
 MATTERS: dict[str, Callable[..., bool]] = {
     "models.deposit.writes:record": lambda _conn, _network, _blocks, found: bool(found),
@@ -30,10 +27,11 @@ NEWS = frozenset({"models.receipt.writes:see"})
 
 
 def halt() -> None:
-    if (HALT_DIR / "reached").exists():
+    halt_dir = Path(os.environ["HALT_DIR"])
+    if (halt_dir / "reached").exists():
         return
-    (HALT_DIR / "reached").write_text(str(os.getpid()))
-    while not (HALT_DIR / "go").exists():
+    (halt_dir / "reached").write_text(str(os.getpid()))
+    while not (halt_dir / "go").exists():
         time.sleep(0.01)
 
 
@@ -88,7 +86,7 @@ def arm_activity(when: str, place: str) -> None:
     interceptors._Activity.execute_activity = wrapped  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
+def main() -> NoReturn:
     if at := os.environ.get("HALT_AT"):
         arm(at)
     configure(level="INFO", json=True)

@@ -1,23 +1,22 @@
 """A desk whose workers are processes of their own, to halt, kill and start again."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from liquida.settings import Settings
-from liquida.stack.process import Process
+from tests.chaos.nursery import Nursery, Worker
 from tests.chaos.steps import Fault, Step
 from tests.desk import FAST, Desk, open_desk
 
 
 class World:
-    def __init__(self, desk: Desk, directory: Path) -> None:
+    def __init__(self, desk: Desk, directory: Path, nursery: Nursery) -> None:
         self.desk = desk
         self._directory = directory
-        self._worker: Process | None = None
+        self._nursery = nursery
+        self._worker: Worker | None = None
         self._halts = 0
 
     async def work(self, halt_at: str = "") -> Path:
@@ -26,22 +25,14 @@ class World:
         self._halts += 1
         halt_dir = self._directory / f"halt-{self._halts}"
         halt_dir.mkdir()
-        self._worker = Process(
-            "worker",
-            [sys.executable, "-m", "tests.chaos.halting_worker"],
-            state_dir=self._directory,
-            environment=os.environ
-            | environment(self.desk.settings)
-            | {"HALT_AT": halt_at, "HALT_DIR": str(halt_dir), "PYTHONPATH": str(Path(__file__).parents[2])},
-            stop_seconds=30,
-        )
-        self._worker.spawn()
+        given = environment(self.desk.settings) | {"HALT_AT": halt_at, "HALT_DIR": str(halt_dir)}
+        self._worker = self._nursery.worker(given, self._directory / "worker.log")
         return halt_dir
 
     async def rest(self) -> None:
         """No worker at all."""
         if self._worker is not None:
-            await self._worker.stop()
+            await asyncio.to_thread(self._worker.stop)
             self._worker = None
 
     async def reached(self, halt_dir: Path, *, seconds: float = 60) -> None:
@@ -77,15 +68,16 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @asynccontextmanager
 async def open_world(directory: Path) -> AsyncIterator[World]:
-    async with open_desk(directory, durable=True, working=False) as desk:
-        world = World(desk, directory)
-        try:
-            await world.work()
-            await desk.eventually(lambda: addresses_ready(desk), "custody to derive addresses", seconds=60)
-            await desk.open()
-            yield world
-        finally:
-            await world.rest()
+    with Nursery() as nursery:
+        async with open_desk(directory, durable=True, working=False) as desk:
+            world = World(desk, directory, nursery)
+            try:
+                await world.work()
+                await desk.eventually(lambda: addresses_ready(desk), "custody to derive addresses", seconds=60)
+                await desk.open()
+                yield world
+            finally:
+                await world.rest()
 
 
 async def addresses_ready(desk: Desk) -> bool:
