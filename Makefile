@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check fmt crash-matrix histories map bench-otc-sell bench-ledger bench-reconcile openapi clean anvil
+.PHONY: help demo up test check fmt crash-matrix histories map bench-otc-sell bench-ledger bench-reconcile bench-p2p openapi clean anvil
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -55,6 +55,9 @@ bench-otc-sell: $(INSTALLED) anvil ## Trades per second against no-op workflows 
 
 bench-ledger: $(INSTALLED) ## Postings per second against raw SQL, django-hordak and TPC-B on the same server
 	@$(BIN)/python -m bench.ledger
+
+bench-p2p: $(INSTALLED) ## Memory and timer lag of 1,000 open P2P trades, against bare timers on the same server
+	@$(BIN)/python -m bench.p2p
 
 bench-reconcile: $(INSTALLED) ## How often reconciliation is right, and how fast, against a plain SQL join
 	@$(BIN)/python -m bench.reconcile

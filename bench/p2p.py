@@ -58,25 +58,29 @@ MEBI = 2**20
 
 
 class Market:
-    """One seller with coins and one buyer with reais, in as many orders as trades open at once."""
+    """Sellers with coins, and buyers with reais: as many pairs as trades are opened at a time."""
 
     def __init__(self, settings: Settings, engine: AsyncEngine, client: Client, window_seconds: int) -> None:
         self._engine, self._client, self._window = engine, client, window_seconds
         self._terms, self._waits = wiring.terms(settings), wiring.waits(settings)
         self._defaults = wiring.defaults(settings)
         self._rules = P2PRules(unpaid_most=10**6)
-        self._orders: list[str] = []
+        self._pairs: list[tuple[str, str]] = []
+        """An order and who takes it."""
 
     async def open(self, trades: int) -> None:
         async with self._engine.begin() as conn:
-            seller, self._buyer = [
-                (await users.add_user(conn, email=f"{name}@example.com")).user_id for name in ("seller", "buyer")
-            ]
-            for user, asset, units in ((seller, ETH.id, UNITS * trades), (self._buyer, "BRL", REAIS * trades)):
-                source = house(Purpose.DESK, asset)
-                await post(conn, move(f"bench/{asset}", Kind.FUNDING, "bench", source, available(user, asset), units))
-            self._orders = [new_id() for _ in range(CONCURRENT)]
-            await conn.execute(insert(p2p_orders), [self._order(one, seller, trades) for one in self._orders])
+            for number in range(CONCURRENT):
+                seller, buyer = [
+                    (await users.add_user(conn, email=f"{name}-{number}@example.com")).user_id
+                    for name in ("seller", "buyer")
+                ]
+                for user, asset, units in ((seller, ETH.id, UNITS * trades), (buyer, "BRL", REAIS * trades)):
+                    source, target = house(Purpose.DESK, asset), available(user, asset)
+                    await post(conn, move(f"bench/{user}", Kind.FUNDING, "bench", source, target, units))
+                order_id = new_id()
+                await conn.execute(insert(p2p_orders).values(self._order(order_id, seller, trades)))
+                self._pairs.append((order_id, buyer))
 
     def _order(self, order_id: str, seller: str, trades: int) -> dict[str, object]:
         return {
@@ -98,13 +102,14 @@ class Market:
 
     async def take(self, number: int) -> None:
         """As the API does: the acceptance in one transaction, then the workflow's start."""
+        order_id, buyer = self._pairs[number % CONCURRENT]
         async with self._engine.begin() as conn:
             done = await writes.accept(
                 conn,
                 trade_id=new_id(),
-                order=await orders.order(conn, self._orders[number % CONCURRENT], lock=True),
+                order=await orders.order(conn, order_id, lock=True),
                 asset=ETH,
-                wanted=writes.Take(self._buyer, Settlement.BALANCE, units=UNITS),
+                wanted=writes.Take(buyer, Settlement.BALANCE, units=UNITS),
                 market=None,
                 rules=self._rules,
                 terms=self._terms,
@@ -249,7 +254,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.worker:
         asyncio.run(serve(*arguments.worker))
-    trades, window_seconds = (40, 8) if arguments.quick else (1_000, 60)
+    trades, window_seconds = (20, 4) if arguments.quick else (1_000, 90)
     with TemporaryDirectory(prefix="liquida-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)
