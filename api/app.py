@@ -18,6 +18,10 @@ from api.routes import (
     inbound_webhook,
     instant_trade,
     instant_trade_command,
+    p2p_dispute,
+    p2p_dispute_ops,
+    p2p_file,
+    p2p_message,
     pix_deposit,
     pix_limit,
     pix_withdrawal,
@@ -112,6 +116,10 @@ def _build() -> FastAPI:
         breaks.router,
         dispute.router,
         reconciliation.router,
+        p2p_message.router,
+        p2p_file.router,
+        p2p_dispute.router,
+        p2p_dispute_ops.router,
     ):
         app.include_router(router, responses=private)
     for router in (user.router, inbound_webhook.router, health.router):

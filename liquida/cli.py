@@ -126,6 +126,14 @@ def add_user(email: str, role: str = "user") -> None:
     print(json.dumps({"user_id": user_id, "api_key": key}))
 
 
+@users.command("role")
+def set_role(email: str, role: str) -> None:
+    """Give a user another role: user, operator, arbiter, arbiter_read or admin. It counts from the next request."""
+    from liquida.accounts import set_role as give
+
+    print(json.dumps({"user_id": finish(give(read_settings().database_url, email=email, role=role)), "role": role}))
+
+
 @wallet.command("init")
 def init_wallet() -> None:
     """Make a new seed, sealed in the wallet file. Its 24 words are shown this once: write them down."""

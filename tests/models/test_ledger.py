@@ -264,6 +264,9 @@ class TestRights:
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
         **dict.fromkeys(("pix_withdrawal_history", "p2p_trade_history", "events"), APPEND),
         **dict.fromkeys(("payment_methods", "p2p_orders", "p2p_trades"), KEEP),
+        **dict.fromkeys(("p2p_messages", "p2p_files", "p2p_dispute_statements"), APPEND),
+        **dict.fromkeys(("p2p_dispute_offers", "p2p_dispute_history"), APPEND),
+        **dict.fromkeys(("p2p_disputes", "p2p_dispute_rulings"), KEEP),
         "p2p_escrows": READ,
     }
 
