@@ -1,5 +1,6 @@
 """``Idempotency-Key``: one request, one effect, and one answer for every repetition of it."""
 
+import hashlib
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -44,6 +45,11 @@ class Once:
     def update_id(self) -> str:
         """The name under which Temporal knows this request, should it be a command."""
         return f"{self.user_id}/{self.key}"
+
+    @property
+    def operation(self) -> str:
+        """A name in the ledger for what this key stands for; the key itself may be anybody's words, and long."""
+        return hashlib.sha256(self.update_id.encode()).hexdigest()[:32]
 
     async def claim(self, conn: AsyncConnection) -> JSONResponse | None:
         """The first request's answer, or None: go on.

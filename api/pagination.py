@@ -14,18 +14,35 @@ def encode(cursor: tuple[datetime, str] | None) -> str | None:
     if cursor is None:
         return None
     at, row_id = cursor
-    return base64.urlsafe_b64encode(f"{at.isoformat()}/{row_id}".encode()).decode()
+    return encode_text(f"{at.isoformat()}/{row_id}")
 
 
 def decode(text: str | None) -> tuple[datetime, str] | None:
     """:raises InvalidInput: not a cursor that we gave out."""
     if text is None:
         return None
+    found = decode_text(text, _CURSOR)
     try:
-        found = _CURSOR.fullmatch(base64.b64decode(text, altchars=b"-_", validate=True).decode("ascii"))
-        at = None if found is None else datetime.fromisoformat(found["at"])
+        return datetime.fromisoformat(found["at"]), found["id"]
+    except ValueError:
+        raise _foreign() from None
+
+
+def encode_text(place: str) -> str:
+    """The cursor of a list that is sorted by something else than time."""
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def decode_text(cursor: str, form: re.Pattern[str]) -> re.Match[str]:
+    """:raises InvalidInput: not a cursor of this form."""
+    try:
+        found = form.fullmatch(base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii"))
     except (binascii.Error, ValueError):
-        found = at = None
-    if found is None or at is None:
-        raise InvalidInput("pass the next_cursor of the page before, unchanged, or leave it out", field="cursor")
-    return at, found["id"]
+        found = None
+    if found is None:
+        raise _foreign()
+    return found
+
+
+def _foreign() -> InvalidInput:
+    return InvalidInput("pass the next_cursor of the page before, unchanged, or leave it out", field="cursor")

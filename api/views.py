@@ -274,7 +274,7 @@ def _amounts(row: Quote | Trade, decimals: int) -> dict[str, object]:
         "asset": row.asset_id.partition(".")[0],
         "network": row.network_id,
         "amount": units_text(row.amount_units, decimals),
-        "price": _price_text(row.price),
+        "price": price_text(row.price),
         "gross": reais(row.gross_centavos),
         "spread": reais(row.spread_centavos),
         "network_fee": reais(row.network_fee_centavos),
@@ -282,7 +282,7 @@ def _amounts(row: Quote | Trade, decimals: int) -> dict[str, object]:
     }
 
 
-def _price_text(price: Decimal) -> str:
+def price_text(price: Decimal) -> str:
     """Without the zeros that its column adds; ``"5.90"`` has two places at least."""
     short = price.normalize(EXACT)
     exponent = short.as_tuple().exponent

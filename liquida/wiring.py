@@ -24,6 +24,7 @@ from activities.dispute import DisputeActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
 from activities.p2p_dispute import P2PDisputeActivities
+from activities.p2p_trade import P2PTradeActivities
 from activities.pix import PixActivities
 from activities.pix_refund import PixRefundActivities
 from activities.pix_withdrawal import PixWithdrawalActivities
@@ -444,6 +445,7 @@ async def queue_parts(
                     books.close_return,
                     PixWithdrawalActivities(engine).advance,
                     P2PDisputeActivities(engine).advance,
+                    P2PTradeActivities(engine).advance,
                     ledger.seal,
                     ledger.verify,
                     recon.due,

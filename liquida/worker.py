@@ -37,6 +37,7 @@ from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 from workflows.otc_buy import OtcBuyWorkflow
 from workflows.otc_sell import OtcSellWorkflow
 from workflows.p2p_dispute import P2PDisputeWorkflow
+from workflows.p2p_trade import P2PTradeWorkflow
 from workflows.payout import PayoutWorkflow
 from workflows.payout_return import PayoutReturnWorkflow
 from workflows.pix_refund import PixRefundWorkflow
@@ -55,6 +56,7 @@ WORKFLOWS = (
     PixRefundWorkflow,
     PixWithdrawalWorkflow,
     PixWithdrawalReturnWorkflow,
+    P2PTradeWorkflow,
     DisputeWorkflow,
     P2PDisputeWorkflow,
     TransferWorkflow,

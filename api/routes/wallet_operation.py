@@ -1,6 +1,5 @@
 """What operators do to a user's wallet by hand, for testing and support, each with its reason."""
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter
@@ -11,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.auth import Operator
 from api.deps import Deps
 from api.evidence import Reason
-from api.idempotency import Once, OncePerKey
+from api.idempotency import OncePerKey
 from api.ids import IdText
 from api.problems import problems
 from api.routes.quote import PlainAmount
@@ -87,7 +86,7 @@ async def deposit(body: DepositRequest, services: Deps, caller: Operator, once: 
         asset = await _asset(conn, body)
         await ledger.adjust(
             conn,
-            operation=_operation(once),
+            operation=once.operation,
             operator_id=caller.user_id,
             user_id=body.user_id,
             asset_id=asset.id,
@@ -108,7 +107,7 @@ async def freeze(body: FreezeRequest, services: Deps, caller: Operator, once: On
         asset = await _asset(conn, body)
         placed = await hold_writes.place(
             conn,
-            hold_id=_operation(once),
+            hold_id=once.operation,
             user_id=body.user_id,
             asset_id=asset.id,
             units=_units(body.amount, asset),
@@ -135,7 +134,7 @@ async def unfreeze(body: UnfreezeRequest, services: Deps, caller: Operator, once
         left = await hold_writes.release(
             conn,
             hold.id,
-            operation=f"{caller.user_id}/{_operation(once)}",
+            operation=f"{caller.user_id}/{once.operation}",
             units=None if body.amount is None else _units(body.amount, asset),
             reason=body.reason,
         )
@@ -160,8 +159,3 @@ def _check_time(expires_at: datetime | None) -> None:
     now = datetime.now(UTC)
     if expires_at is not None and not now < expires_at <= now + HOLD_MOST:
         raise InvalidInput("expires_at must be in the future, at most ten years ahead", field="expires_at")
-
-
-def _operation(once: Once) -> str:
-    """A name in the ledger for what this key stands for; the key itself may be anybody's words, and long."""
-    return hashlib.sha256(once.update_id.encode()).hexdigest()[:32]

@@ -19,6 +19,7 @@ from liquida.checks import (
     no_trade_outlives_its_lock,
     nonces_have_no_gaps,
     outcome_is_one,
+    p2p_trades_are_booked,
 )
 
 Law = Callable[[AsyncConnection], Awaitable[list[str]]]
@@ -34,6 +35,7 @@ LAWS: dict[str, Law] = {
     "keys_agree": keys_agree.violations,
     "claims_are_covered": claims_are_covered.violations,
     "disputes_agree": disputes_agree.violations,
+    "p2p_trades_are_booked": p2p_trades_are_booked.violations,
 }
 
 

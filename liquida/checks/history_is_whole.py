@@ -1,4 +1,5 @@
-"""Law: every change of a trade's or withdrawal's state is in its log, in order, each an arrow of the picture."""
+"""Law: every change of a trade's, P2P trade's or withdrawal's state is in its log, in order, each an arrow of the
+picture."""
 
 import orjson
 from sqlalchemy import text
@@ -17,6 +18,11 @@ WITH lines AS (
         lag(new_status) OVER (PARTITION BY withdrawal_id ORDER BY version) AS before,
         row_number() OVER (PARTITION BY withdrawal_id ORDER BY version DESC) AS from_last
     FROM pix_withdrawal_history
+), p2p_lines AS (
+    SELECT trade_id, version, old_status, new_status,
+        lag(new_status) OVER (PARTITION BY trade_id ORDER BY version) AS before,
+        row_number() OVER (PARTITION BY trade_id ORDER BY version DESC) AS from_last
+    FROM p2p_trade_history
 ), arrows AS (
     SELECT * FROM jsonb_to_recordset(CAST(:arrows AS jsonb)) AS r(noun text, before text, after text)
 )
@@ -48,6 +54,19 @@ SELECT format('withdrawal %s version %s: no arrow from %s to %s', withdrawal_id,
     FROM withdrawal_lines AS l WHERE old_status <> new_status AND NOT EXISTS (
         SELECT FROM arrows AS a
         WHERE a.noun = 'pix_withdrawal' AND a.before = l.old_status AND a.after = l.new_status)
+UNION ALL
+SELECT format('P2P trade %s (%s): its history ends with %s at version %s of %s',
+              t.id, t.status, coalesce(l.new_status, 'nothing'), l.version, t.version)
+    FROM p2p_trades AS t LEFT JOIN p2p_lines AS l ON l.trade_id = t.id AND l.from_last = 1
+    WHERE (l.new_status, l.version) IS DISTINCT FROM (t.status, t.version)
+UNION ALL
+SELECT format('P2P trade %s version %s: from %s, but it was %s', trade_id, version, old_status, before)
+    FROM p2p_lines WHERE old_status IS DISTINCT FROM before OR (before IS NULL AND new_status <> 'open')
+UNION ALL
+SELECT format('P2P trade %s version %s: no arrow from %s to %s', trade_id, version, old_status, new_status)
+    FROM p2p_lines AS l WHERE old_status <> new_status AND NOT EXISTS (
+        SELECT FROM arrows AS a
+        WHERE a.noun = 'p2p_trade' AND a.before = l.old_status AND a.after = l.new_status)
 UNION ALL
 SELECT format('the table transitions %s %s: %s to %s',
               CASE WHEN a.noun IS NULL THEN 'allows' ELSE 'lacks' END, noun, before, after)

@@ -37,7 +37,11 @@ SELECT format('ledger %s (%s) of %s has a key of another shape', l.key, l.kind, 
         WHEN l.kind = 'network_fee' THEN EXISTS (
             SELECT FROM transfer_transactions AS x WHERE x.key || '/network-fee' = l.key)
         WHEN l.kind IN ('funding', 'transfer', 'withdrawal') THEN true
-        WHEN l.kind = 'adjustment' THEN l.reference LIKE 'operator/%' AND starts_with(l.key, l.reference || '/')
+        WHEN l.kind IN ('adjustment', 'commission')
+            THEN l.reference LIKE 'operator/%' AND starts_with(l.key, l.reference || '/')
+        WHEN l.kind IN ('escrow', 'escrow_return', 'p2p_trade') THEN EXISTS (
+            SELECT FROM p2p_trades AS t WHERE t.id = l.reference
+            AND l.key = t.id || CASE l.kind WHEN 'escrow' THEN '/escrow' ELSE '/outcome' END)
         WHEN l.key LIKE 'hold/%' THEN EXISTS (
             SELECT FROM holds AS h WHERE h.reference = l.reference AND h.id = split_part(l.key, '/', 2))
         WHEN l.kind IN ('receipt', 'receipt_return') THEN EXISTS (

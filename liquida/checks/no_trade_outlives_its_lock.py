@@ -1,4 +1,4 @@
-"""Law: a lock that ran out has moved its trade on, and a deadline its withdrawal.
+"""Law: a lock that ran out has moved its trade on, and a deadline its withdrawal or P2P trade.
 
 What a workflow may take to act on it is the grace.
 """
@@ -26,6 +26,9 @@ UNION ALL
 SELECT format('withdrawal %s is paying out, and its deadline was at %s', id, deadline_at)
     FROM pix_withdrawals
     WHERE status = 'paying_out' AND deadline_at < clock_timestamp() - make_interval(secs => :grace)
+UNION ALL
+SELECT format('P2P trade %s is %s, and its deadline was at %s', id, status, deadline_at)
+    FROM p2p_trades WHERE deadline_at < clock_timestamp() - make_interval(secs => :grace)
 """)
 
 

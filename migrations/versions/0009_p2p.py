@@ -51,6 +51,12 @@ def _methods() -> None:
         sa.Column("kind", sa.String(8), nullable=False),
         sa.Column("label", sa.String(64), nullable=False),
         sa.Column("details_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "tax_id_fingerprint",
+            sa.LargeBinary(32),
+            nullable=False,
+            comment="of the owner's document when it was kept",
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("removed_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint("kind IN ('pix', 'ted')", name=op.f("payment_methods_kind_is_known")),
@@ -91,7 +97,7 @@ def _orders() -> None:
             "method_kinds",
             postgresql.ARRAY(sa.String(8)),
             nullable=False,
-            comment="of a purchase: how the maker pays directly",
+            comment="how the maker pays, or is paid, directly",
         ),
         sa.Column("window_seconds", sa.Integer(), nullable=False, comment="for the buyer to pay"),
         sa.Column("terms", sa.Text(), server_default="", nullable=False),
@@ -134,6 +140,13 @@ def _orders() -> None:
         "ix_p2p_orders_open",
         "p2p_orders",
         ["asset_id", "side"],
+        postgresql_where=sa.text("status = 'active' AND available_units > 0"),
+    )
+    op.create_index("ix_p2p_orders_live", "p2p_orders", ["user_id"], postgresql_where=sa.text("status <> 'closed'"))
+    op.create_index(
+        "ix_p2p_orders_newest",
+        "p2p_orders",
+        ["created_at", "id"],
         postgresql_where=sa.text("status = 'active' AND available_units > 0"),
     )
     op.create_index("ix_p2p_orders_user", "p2p_orders", ["user_id", "created_at", "id"])

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 
 LAWS = Path(__file__).parent.parent / "sql" / "0011_events.sql"

@@ -50,6 +50,14 @@ async def decimals(conn: AsyncConnection) -> dict[str, int]:
     return dict((await conn.execute(select(assets.c.id, assets.c.decimals))).all())
 
 
+async def ever_traded(conn: AsyncConnection) -> dict[str, Asset]:
+    """By id, every asset that was ever traded here, enabled or not."""
+    return {
+        row.id: Asset(row.id, row.symbol, row.decimals, row.network_id, row.contract, row.price_decimals)
+        for row in await conn.execute(select(assets))
+    }
+
+
 async def catalogue(conn: AsyncConnection) -> Catalogue:
     network_rows = (await conn.execute(select(networks).where(networks.c.is_enabled))).all()
     asset_rows = (await conn.execute(select(assets).where(assets.c.is_enabled))).all()

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from models.assets import BRL, Asset
-from models.errors import LimitExceeded, PriceUnavailable, TakeRefused
+from models.errors import InvalidInput, LimitExceeded, PriceUnavailable, TakeRefused
 from models.money import ROUNDING, units_text
 from models.p2p_order.states import OrderStatus
-from models.p2p_order.types import P2POrder, P2PRules, PriceKind, Taker, TakeRefusal
+from models.p2p_order.types import OrderTerms, P2POrder, P2PRules, PriceKind, Settlement, Taker, TakeRefusal
 from models.quote.rules import BPS
 from models.quote.types import Side
 from models.reconciliation.types import BANK_TIME
@@ -85,6 +85,63 @@ def quote_take(
         left = units_text(order.available_units, asset.decimals)
         raise LimitExceeded(f"of this order {left} {asset.symbol} are left", field=field)
     return units, centavos
+
+
+def check_terms(terms: OrderTerms, side: Side, asset: Asset, rules: P2PRules) -> None:
+    """:raises InvalidInput: a part is missing, belongs to another kind of order, or contradicts another.
+    :raises LimitExceeded: outside this installation's limits.
+    """
+    _check_price(terms)
+    _check_limits(terms, side, asset, rules)
+    _check_settlements(terms, side)
+    if (terms.opens_at is None) != (terms.closes_at is None):
+        field = "opens_at" if terms.opens_at is None else "closes_at"
+        raise InvalidInput("name both ends of the hours, or none", field=field)
+    if terms.opens_at is not None and terms.opens_at == terms.closes_at:
+        raise InvalidInput("the hours end when they begin; leave both out for the whole day", field="closes_at")
+
+
+def _check_price(terms: OrderTerms) -> None:
+    is_fixed = terms.price_kind is PriceKind.FIXED
+    needed, foreign = (
+        ("price", ("margin_bps", "price_floor", "price_ceiling")) if is_fixed else ("margin_bps", ("price",))
+    )
+    for field in foreign:
+        if getattr(terms, field) is not None:
+            raise InvalidInput(f"{field} does not belong to a {terms.price_kind} price; leave it out", field=field)
+    if getattr(terms, needed) is None:
+        raise InvalidInput(f"{needed} is needed for a {terms.price_kind} price", field=needed)
+    if terms.price_floor is not None and terms.price_ceiling is not None and terms.price_floor > terms.price_ceiling:
+        raise InvalidInput("the ceiling is below the floor", field="price_ceiling")
+
+
+def _check_limits(terms: OrderTerms, side: Side, asset: Asset, rules: P2PRules) -> None:
+    least, most = (units_text(c, BRL.decimals) for c in (rules.trade_min_centavos, rules.trade_max_centavos))
+    for field, centavos in (("min_total", terms.min_centavos), ("max_total", terms.max_centavos)):
+        if not rules.trade_min_centavos <= centavos <= rules.trade_max_centavos:
+            raise LimitExceeded(f"one trade is worth between R$ {least} and R$ {most}", field=field)
+    if terms.min_centavos > terms.max_centavos:
+        raise InvalidInput("the most of one trade is below the least", field="max_total")
+    low, high = rules.window_least_seconds, rules.window_most_seconds
+    if not low <= terms.window_seconds <= high:
+        raise LimitExceeded(f"the buyer gets between {low} and {high} seconds to pay", field="window_seconds")
+    if terms.price is not None:
+        worth = centavos_for(terms.total_units, terms.price, asset, up=side is Side.SELL)
+        if worth < terms.min_centavos:
+            raise LimitExceeded("all of it is worth less than one trade must be", field="amount")
+
+
+def _check_settlements(terms: OrderTerms, side: Side) -> None:
+    if not terms.settlements:
+        raise InvalidInput("name at least one", field="settlements")
+    is_direct = Settlement.DIRECT in terms.settlements
+    own, theirs = ("method_ids", "method_kinds") if side is Side.SELL else ("method_kinds", "method_ids")
+    if getattr(terms, theirs):
+        raise InvalidInput(f"{theirs} does not belong to this side; name {own}", field=theirs)
+    if is_direct and not getattr(terms, own):
+        raise InvalidInput("direct payment needs at least one", field=own)
+    if not is_direct and getattr(terms, own):
+        raise InvalidInput("only direct payment needs it; leave it out", field=own)
 
 
 def is_open(order: P2POrder, now: datetime) -> bool:

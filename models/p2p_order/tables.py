@@ -39,7 +39,7 @@ p2p_orders = Table(
     Column("max_centavos", BigInteger, nullable=False, comment="of one trade"),
     Column("settlements", ARRAY(String(16)), nullable=False, comment="balance | charge | direct"),
     Column("method_ids", ARRAY(String(32)), nullable=False, comment="of a sale: where the maker is paid directly"),
-    Column("method_kinds", ARRAY(String(8)), nullable=False, comment="of a purchase: how the maker pays directly"),
+    Column("method_kinds", ARRAY(String(8)), nullable=False, comment="how the maker pays, or is paid, directly"),
     Column("window_seconds", Integer, nullable=False, comment="for the buyer to pay"),
     Column("terms", Text, nullable=False, server_default=""),
     Column("auto_reply", Text, nullable=False, server_default="", comment="the first message of each trade's chat"),
@@ -66,6 +66,13 @@ p2p_orders = Table(
     CheckConstraint("(opens_at IS NULL) = (closes_at IS NULL)", name="hours_have_both_ends"),
     CheckConstraint("min_trades >= 0 AND min_completion_bps BETWEEN 0 AND 10000", name="gates_fit"),
     Index("ix_p2p_orders_user", "user_id", "created_at", "id"),
+    Index("ix_p2p_orders_live", "user_id", postgresql_where=text("status <> 'closed'")),
+    Index(
+        "ix_p2p_orders_newest",
+        "created_at",
+        "id",
+        postgresql_where=text("status = 'active' AND available_units > 0"),
+    ),
     Index(
         "ix_p2p_orders_open", "asset_id", "side", postgresql_where=text("status = 'active' AND available_units > 0")
     ),

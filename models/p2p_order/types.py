@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from models.money import Units
 from models.p2p_order.states import OrderStatus
 from models.p2p_trade.party import Party
+from models.payment_method.types import MethodKind
 from models.quote.types import Side
 
 
@@ -41,8 +42,8 @@ class P2POrder:
     ``price``: reais per unit shown, of a fixed one. ``margin_bps``: of a floating one, added to the market's price;
     may be negative. ``min_centavos``, ``max_centavos``: of one trade. ``opens_at``, ``closes_at``: the hours in
     America/Sao_Paulo in which it may be taken; None: always. ``require_*``, ``min_*``: who may take it.
-    ``method_ids``: of a sale, where the maker is paid by ``DIRECT``. ``method_kinds``: of a purchase, how the maker
-    is ready to pay by ``DIRECT``.
+    ``method_ids``: of a sale, where the maker is paid by ``DIRECT``. ``method_kinds``: how the maker is ready to pay
+    by ``DIRECT``, or of a sale the kinds of those methods.
     """
 
     id: str
@@ -171,3 +172,65 @@ class OrderTerms:
     require_verified: bool
     min_trades: int
     min_completion_bps: int
+
+
+class Sort(StrEnum):
+    """``PRICE``: best for the taker first. ``REPUTATION``: the makers' completion rate, then their trades."""
+
+    PRICE = "price"
+    REPUTATION = "reputation"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """An asset and its market price: None where there is none now, so that floating prices are unknown."""
+
+    asset_id: str
+    decimals: int
+    price_decimals: int
+    market: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which orders a taker wants to see. None: any.
+
+    ``side``: the makers'. ``centavos``: of one trade, which the order's limits and what is left of it must allow.
+    """
+
+    side: Side | None = None
+    centavos: Units | None = None
+    settlement: Settlement | None = None
+    method_kind: MethodKind | None = None
+    verified_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last order of a page, in its sorting. ``key``: its price, its maker's score, or when it was made.
+
+    ``market``: the price that floating ones were sorted by on the first page; with another one, the next page would
+    repeat some and leave out others.
+    """
+
+    sort: Sort
+    key: str
+    order_id: str
+    market: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarketStats:
+    """Of one asset: ``last``, of the last trade completed; ``ask``, the least that makers sell for now; ``bid``, the
+    most that they buy for. None: there is none. ``units``, ``centavos``: of the trades completed in 24 hours.
+    """
+
+    asset_id: str
+    last: Decimal | None
+    bid: Decimal | None
+    ask: Decimal | None
+    units: Units
+    centavos: Units
+    trades: int
+    open_orders: int

@@ -3,6 +3,8 @@
 One formula for all ends: the buyer's part is all of it by a release, nothing by a return.
 """
 
+from pydantic.dataclasses import dataclass
+
 from models.assets import BRL
 from models.ledger.chart import Account, Purpose, available, held, house
 from models.ledger.types import Kind, Posting, Transaction
@@ -11,7 +13,6 @@ from models.p2p_trade.commission import fee_of
 from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.types import P2PTrade, Party
 from models.quote.rules import BPS
-from pydantic.dataclasses import dataclass
 
 S = P2PTradeStatus
 

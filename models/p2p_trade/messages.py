@@ -1,6 +1,6 @@
 """What a trade says: to its workflow by the outbox, and to the two by events."""
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.event.types import Event, EventKind, notification
@@ -80,7 +80,7 @@ async def told(conn: AsyncConnection, trade: P2PTrade, reason: str | None = None
     await tell(conn, *events)
 
 
-def _payload(trade: P2PTrade) -> dict[str, object]:
+def _payload(trade: P2PTrade) -> dict[str, JsonValue]:
     deadline = None if trade.deadline_at is None else trade.deadline_at.isoformat()
     return {
         "trade_id": trade.id,

@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import ColumnElement, column, func, or_, select, table, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.base import BaseUnits
 from models.errors import NotFound
 from models.money import Units
 from models.p2p_trade.states import ENDED, P2PTradeStatus
@@ -17,7 +18,11 @@ S = P2PTradeStatus
 _T = p2p_trades.c
 _H = p2p_trade_history.c
 _LINE = tuple(c for c in p2p_trade_history.columns if c.name in P2PTradeLine.__dataclass_fields__)
-_ESCROWS = table("p2p_escrows", *map(column, ("trade_id", "owner", "asset_id", "units", "status")))
+_ESCROWS = table(
+    "p2p_escrows",
+    *map(column, ("trade_id", "owner", "asset_id", "status")),
+    column("units", BaseUnits),
+)
 
 
 async def trade(conn: AsyncConnection, trade_id: str, *, user_id: str | None = None, lock: bool = False) -> P2PTrade:

@@ -135,7 +135,7 @@ def next_step(trade: P2PTrade, now: datetime) -> Step | None:
 
 
 def wakes_at(trade: P2PTrade) -> datetime:
-    """When something happens to a trade with a deadline by itself: of a claimed payment first a reminder, half way."""
+    """When something happens by itself to a trade with a deadline; of a claimed payment first a reminder half way."""
     if trade.deadline_at is None:
         raise ValueError("this trade waits for people only")
     if trade.status is S.PAYMENT_SENT and trade.reminded_at is None:

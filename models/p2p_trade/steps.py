@@ -28,7 +28,7 @@ from models.p2p_trade.types import P2PTrade, Step
 SYSTEM = "system"
 S = P2PTradeStatus
 UNSOLD = frozenset({S.CANCELLED, S.EXPIRED, S.REFUNDED})
-"""The order's amount rises again. After a split it does not: the two have traded a part, and the maker may offer anew."""
+"""The order's amount rises again. After a split it does not: a part was traded, and the maker may offer anew."""
 
 
 async def take(

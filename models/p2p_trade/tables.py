@@ -69,6 +69,8 @@ p2p_trades = Table(
     Index("ix_p2p_trades_buyer", "buyer_id", "created_at", "id"),
     Index("ix_p2p_trades_order", "order_id", "created_at", "id"),
     Index("ix_p2p_trades_open", "status", postgresql_where=text("status IN ('open', 'payment_sent', 'disputed')")),
+    Index("ix_p2p_trades_method", "method_id"),
+    Index("ix_p2p_trades_completed", "asset_id", "ended_at", postgresql_where=text("status = 'completed'")),
 )
 
 p2p_trade_history = Table(
@@ -84,4 +86,5 @@ p2p_trade_history = Table(
     Column("details", JSONB, nullable=False, server_default="{}"),
     timestamp("at"),
     UniqueConstraint("trade_id", "version"),
+    Index("ix_p2p_trade_history_disputed", "trade_id", postgresql_where=text("old_status = 'disputed'")),
 )

@@ -118,7 +118,10 @@ class P2PTradeInput:
 
 @dataclass(frozen=True, slots=True)
 class P2PTradeProgress:
-    """``waits_for``: in words, for operators. ``seconds_to_next``: until something happens by itself; None: nothing."""
+    """``waits_for``: in words, for operators.
+
+    ``seconds_to_next``: until something happens by itself; None: nothing does.
+    """
 
     status: P2PTradeStatus
     is_over: bool

@@ -12,6 +12,7 @@ payment_methods = Table(
     Column("kind", String(8), nullable=False),
     Column("label", String(64), nullable=False),
     Column("details_sealed", LargeBinary, nullable=False),
+    Column("tax_id_fingerprint", LargeBinary(32), nullable=False, comment="of the owner's document when it was kept"),
     timestamp("created_at"),
     timestamp("removed_at", nullable=True),
     CheckConstraint("kind IN ('pix', 'ted')", name="kind_is_known"),

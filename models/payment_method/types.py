@@ -25,3 +25,17 @@ class PaymentMethod:
     details: dict[str, str] = field(repr=False)
     created_at: datetime
     removed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDraft:
+    """What its owner says of it. ``tax_id``: bare, of the holder where the details tell it; None: they do not.
+
+    ``tax_id_field``: which of the request's fields told it.
+    """
+
+    kind: MethodKind
+    label: str
+    details: dict[str, str] = field(repr=False)
+    tax_id: str | None = field(default=None, repr=False)
+    tax_id_field: str = "holder_tax_id"

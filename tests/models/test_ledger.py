@@ -267,7 +267,9 @@ class TestRights:
         **dict.fromkeys(("p2p_messages", "p2p_files", "p2p_dispute_statements"), APPEND),
         **dict.fromkeys(("p2p_dispute_offers", "p2p_dispute_history"), APPEND),
         **dict.fromkeys(("p2p_disputes", "p2p_dispute_rulings"), KEEP),
-        "p2p_escrows": READ,
+        **dict.fromkeys(("p2p_escrows", "p2p_results"), READ),
+        "p2p_reviews": KEEP,
+        "p2p_blocks": APPEND | {"DELETE"},
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:

@@ -1,0 +1,269 @@
+"""A trade's acceptance, the two parties' commands, and rulings: each one database transaction, whatever else is away.
+
+The row's lock and its state decide between two who come at once; the second learns in a sentence why it is too late.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pydantic import JsonValue
+from pydantic.dataclasses import dataclass
+from sqlalchemy import insert, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.assets import BRL, Asset
+from models.document import queries as documents
+from models.errors import IllegalTransition, InsufficientFunds, InvalidInput
+from models.instant_trade.types import Waits
+from models.ledger import queries as ledger
+from models.ledger.chart import available
+from models.ledger.post import post
+from models.money import units_text
+from models.outbox import look, put
+from models.p2p_block import queries as blocks
+from models.p2p_order import queries as orders
+from models.p2p_order.rules import price_now, quote_take, require_taker
+from models.p2p_order.states import OrderStatus
+from models.p2p_order.tables import p2p_orders
+from models.p2p_order.types import P2POrder, P2PRules, Settlement
+from models.p2p_trade import messages, queries
+from models.p2p_trade.commission import VOLUME_SPAN, fee_of
+from models.p2p_trade.division import escrow
+from models.p2p_trade.rules import Refusal, judge, refuse
+from models.p2p_trade.states import P2PTradeStatus
+from models.p2p_trade.steps import log, take
+from models.p2p_trade.tables import p2p_trades
+from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeInput, Party, Step
+from models.payment_method import queries as methods
+from models.quote.rules import BPS
+from models.quote.types import Side
+from models.user import writes as users
+
+S = P2PTradeStatus
+_ENDS = {Outcome.RELEASE: S.COMPLETED, Outcome.RETURN: S.REFUNDED, Outcome.SPLIT: S.SPLIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """``messages``: the outbox rows to deliver after the commit."""
+
+    trade: P2PTrade
+    messages: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """What somebody asks of an order. Exactly one of ``units`` and ``centavos`` is named; the other follows.
+
+    ``method_id``: with ``Settlement.DIRECT``, where the seller is paid; None: the first that the maker names.
+    """
+
+    taker_id: str
+    settlement: Settlement
+    units: int | None = None
+    centavos: int | None = None
+    method_id: str | None = None
+
+
+async def accept(
+    conn: AsyncConnection,
+    *,
+    trade_id: str,
+    order: P2POrder,
+    asset: Asset,
+    wanted: Take,
+    market: Decimal | None,
+    rules: P2PRules,
+    waits: Waits,
+    now: datetime,
+) -> Done:
+    """Row, escrow, the order's amount, history, events and the workflow's start, in the caller's one transaction.
+
+    :param order: its row is locked. :param market: the market's price, for an order with a floating one.
+    :raises TakeRefused: the taker cannot take this order now; it says why.
+    :raises InvalidInput: the settlement or the payment method is not one of this order's.
+    :raises LimitExceeded: outside the order's limits.
+    :raises PriceUnavailable: the price floats, and nobody knows the market's.
+    :raises IllegalTransition: less is left of the order.
+    :raises InsufficientFunds: the seller's coins, or with ``BALANCE`` the buyer's reais, are fewer.
+    """
+    await _gate(conn, order, wanted.taker_id, rules, now)
+    _check_settlement(order, wanted)
+    price = price_now(order, market, asset)
+    whole = replace(order, available_units=order.total_units)
+    units, centavos = quote_take(whole, price, asset, units=wanted.units, centavos=wanted.centavos)
+    maker_sells = order.side is Side.SELL
+    seller_id, buyer_id = (order.user_id, wanted.taker_id) if maker_sells else (wanted.taker_id, order.user_id)
+    payer_id = buyer_id if rules.commission_payer is Party.BUYER else seller_id
+    volume = await queries.volume_centavos(conn, payer_id, since=now - VOLUME_SPAN)
+    bps = rules.commission_bps_at(volume)
+    trade = P2PTrade(
+        id=trade_id,
+        reference=await _next_reference(conn, now),
+        order_id=order.id,
+        terms_version=order.version,
+        maker_id=order.user_id,
+        seller_id=seller_id,
+        buyer_id=buyer_id,
+        asset_id=order.asset_id,
+        units=units,
+        price=price,
+        total_centavos=centavos,
+        fee_bps=bps,
+        fee_units=fee_of(units, bps),
+        fee_payer=rules.commission_payer,
+        settlement=wanted.settlement,
+        method_id=await _place(conn, order, wanted),
+        status=S.OPEN,
+        version=1,
+        reason=None,
+        buyer_bps=None,
+        window_seconds=order.window_seconds,
+        confirm_seconds=rules.confirm_seconds,
+        deadline_at=now + timedelta(seconds=order.window_seconds),
+        paid_at=None,
+        reminded_at=None,
+        ended_at=None,
+        created_at=now,
+        updated_at=now,
+    )
+    await _reserve(conn, trade, asset)
+    await conn.execute(
+        insert(p2p_trades).values({each.name: getattr(trade, each.name) for each in p2p_trades.columns})
+    )
+    await log(conn, trade, Step(trade.status), before=None, actor=wanted.taker_id)
+    await _check_funds(conn, trade)
+    await post(conn, escrow(trade))
+    await messages.told(conn, trade)
+    start = P2PTradeInput(trade_id, trade.window_seconds, trade.confirm_seconds, waits)
+    return Done(trade, await put(conn, messages.start(start, trade)))
+
+
+async def command(
+    conn: AsyncConnection,
+    trade_id: str,
+    order: Command,
+    *,
+    user_id: str,
+    now: datetime,
+    details: Mapping[str, JsonValue] | None = None,
+) -> Done:
+    """Carry out what one of the two orders.
+
+    :param now: when the command arrived, so that waiting for the row makes nobody late.
+    :raises NotFound: there is no such trade of this user.
+    :raises Forbidden: it is the other party's to say.
+    :raises IllegalTransition: not possible, or not any more; the detail says why.
+    """
+    found = await queries.trade(conn, trade_id, user_id=user_id, lock=True)
+    party = found.party(user_id)
+    assert party is not None
+    step = judge(
+        found.status,
+        order,
+        party,
+        found.settlement,
+        is_late=found.deadline_at is not None and now >= found.deadline_at,
+        undone=await queries.undone(conn, trade_id) if order is Command.UNDO_PAYMENT_SENT else 0,
+    )
+    if isinstance(step, Refusal):
+        raise refuse(step, found.status)
+    after = await take(conn, found, step, actor=user_id, now=now, details=details)
+    return Done(after, await put(conn, look(messages.workflow_id(trade_id))))
+
+
+async def rule(
+    conn: AsyncConnection,
+    trade_id: str,
+    outcome: Outcome,
+    *,
+    reason: str,
+    actor: str,
+    now: datetime,
+    buyer_bps: int | None = None,
+    details: Mapping[str, JsonValue] | None = None,
+) -> Done:
+    """End a trade that is in dispute, by an arbiter's word or by what the two agreed on.
+
+    :param reason: coded, at most 64 characters. :param actor: a user's id, or ``system``.
+    :param buyer_bps: of a split, 1 to 9999.
+    :raises NotFound: there is no such trade.
+    :raises InvalidInput: a split says how, nothing else does.
+    :raises IllegalTransition: it is not in dispute, or not any more.
+    """
+    is_whole = buyer_bps is None if outcome is not Outcome.SPLIT else 0 < (buyer_bps or 0) < BPS
+    if not is_whole:
+        raise InvalidInput(f"a split, and only it, gives the buyer 1 to {BPS - 1} basis points", field="buyer_bps")
+    found = await queries.trade(conn, trade_id, lock=True)
+    if found.status is not S.DISPUTED:
+        raise IllegalTransition(f"the trade is {found.status}, not in dispute")
+    step = Step(_ENDS[outcome], reason)
+    after = await take(conn, found, step, actor=actor, now=now, buyer_bps=buyer_bps, details=details)
+    return Done(after, await put(conn, look(messages.workflow_id(trade_id))))
+
+
+async def _gate(conn: AsyncConnection, order: P2POrder, taker_id: str, rules: P2PRules, now: datetime) -> None:
+    """Of one taker, who takes two orders at once, each would otherwise be seen as the only one."""
+    await users.lock(conn, taker_id)
+    taker = await orders.taker(conn, taker_id, rules, now)
+    blocked = await blocks.between(conn, order.user_id, taker_id)
+    require_taker(order, taker, now, blocked=blocked)
+
+
+def _check_settlement(order: P2POrder, wanted: Take) -> None:
+    if wanted.settlement not in order.settlements:
+        raise InvalidInput(f"this order is settled by one of: {', '.join(order.settlements)}", field="settlement")
+    if wanted.settlement is Settlement.CHARGE:
+        raise InvalidInput("settlement by a charge is not offered yet", field="settlement")
+
+
+async def _place(conn: AsyncConnection, order: P2POrder, wanted: Take) -> str | None:
+    """Where the seller is paid directly: one of the maker's own that the order names, or one of the taker's own."""
+    if wanted.settlement is not Settlement.DIRECT:
+        if wanted.method_id is not None:
+            raise InvalidInput("name a payment method with the settlement direct only", field="payment_method_id")
+        return None
+    maker_sells = order.side is Side.SELL
+    if not maker_sells and wanted.method_id is None:
+        raise InvalidInput("say where you are paid: name a payment method of yours", field="payment_method_id")
+    named = list(order.method_ids[:1]) if wanted.method_id is None else [wanted.method_id]
+    if maker_sells and not set(named) <= set(order.method_ids):
+        raise InvalidInput("this is no payment method of the order", field="payment_method_id")
+    owner = order.user_id if maker_sells else wanted.taker_id
+    document = await documents.fingerprint_of(conn, owner)
+    kinds = await methods.require(
+        conn, user_id=owner, method_ids=named, fingerprint=document, field="payment_method_id"
+    )
+    if not set(kinds) <= set(order.method_kinds):
+        raise InvalidInput(f"the maker pays by one of: {', '.join(order.method_kinds)}", field="payment_method_id")
+    return named[0]
+
+
+async def _reserve(conn: AsyncConnection, trade: P2PTrade, asset: Asset) -> None:
+    """The order's amount falls: of two who want the last of it, the second finds too little."""
+    o = p2p_orders.c
+    statement = (
+        update(p2p_orders)
+        .where(o.id == trade.order_id, o.status == OrderStatus.ACTIVE, o.available_units >= trade.units)
+        .values(available_units=o.available_units - trade.units)
+    )
+    if (await conn.execute(statement)).rowcount != 1:
+        raise IllegalTransition(
+            f"of this order less than {units_text(trade.units, asset.decimals)} {asset.symbol} is left"
+        )
+
+
+async def _check_funds(conn: AsyncConnection, trade: P2PTrade) -> None:
+    """The ledger refuses as well, under its locks, but cannot say whose balance it is."""
+    if await ledger.balance(conn, available(trade.seller_id, trade.asset_id)) < trade.held_units:
+        raise InsufficientFunds("the seller's available coins are fewer than the trade needs")
+    if await ledger.balance(conn, available(trade.buyer_id, BRL.id)) < trade.held_centavos:
+        raise InsufficientFunds("the buyer's available reais are fewer than the trade needs")
+
+
+async def _next_reference(conn: AsyncConnection, now: datetime) -> str:
+    """What people call a trade by; a database sequence, so never given twice."""
+    number = (await conn.execute(text("SELECT nextval('p2p_trade_references')"))).scalar_one()
+    return f"P2P-{now.year}-{number:06d}"
