@@ -1,4 +1,4 @@
-"""Law: a P2P trade is in dispute while its dispute lives, and both end together and alike, by a ruling that holds good.
+"""Law: a P2P trade is in dispute while its dispute lives; both end together and alike, by a ruling that holds good.
 
 A ruling holds good that one arbiter might make alone, or that a second approved; neither is one of the two who trade.
 """

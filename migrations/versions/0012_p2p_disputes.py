@@ -154,6 +154,7 @@ def _rulings() -> None:
         "p2p_dispute_rulings",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("dispute_id", sa.String(32), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False, comment="of the dispute, by this"),
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("buyer_bps", sa.Integer(), nullable=False, comment="10000: all to the buyer; 0: all to the seller"),
         sa.Column("reason", sa.String(32), nullable=False),
@@ -185,8 +186,8 @@ def _rulings() -> None:
         ),
         sa.ForeignKeyConstraint(["proposed_by"], ["users.id"], name=op.f("fk_p2p_dispute_rulings_proposed_by_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_p2p_dispute_rulings")),
+        sa.UniqueConstraint("dispute_id", "version", name=op.f("uq_p2p_dispute_rulings_dispute_id_version")),
     )
-    op.create_index("ix_p2p_dispute_rulings_dispute", "p2p_dispute_rulings", ["dispute_id", "at", "id"])
     op.create_index(
         "uq_p2p_dispute_rulings_waiting",
         "p2p_dispute_rulings",
@@ -208,6 +209,7 @@ def _statements() -> None:
         "p2p_dispute_statements",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("dispute_id", sa.String(32), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False, comment="of the dispute, by this"),
         sa.Column("user_id", sa.String(32), nullable=False),
         sa.Column("text_sealed", sa.LargeBinary(), nullable=False),
         sa.Column(
@@ -219,12 +221,13 @@ def _statements() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_p2p_dispute_statements_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_p2p_dispute_statements")),
+        sa.UniqueConstraint("dispute_id", "version", name=op.f("uq_p2p_dispute_statements_dispute_id_version")),
     )
-    op.create_index("ix_p2p_dispute_statements_dispute", "p2p_dispute_statements", ["dispute_id", "at", "id"])
     op.create_table(
         "p2p_dispute_offers",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("dispute_id", sa.String(32), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False, comment="of the dispute, by this"),
         sa.Column("user_id", sa.String(32), nullable=False),
         sa.Column("buyer_bps", sa.Integer(), nullable=False, comment="the buyer's part"),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -234,8 +237,8 @@ def _statements() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_p2p_dispute_offers_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_p2p_dispute_offers")),
+        sa.UniqueConstraint("dispute_id", "version", name=op.f("uq_p2p_dispute_offers_dispute_id_version")),
     )
-    op.create_index("ix_p2p_dispute_offers_dispute", "p2p_dispute_offers", ["dispute_id", "at", "id"])
 
 
 def _history() -> None:

@@ -37,6 +37,6 @@ async def close(
         details=details,
     )
     await trade_books.divide(
-        conn, trade, ruling.buyer_bps, reason=f"ruling_{ruling.reason}", actor=actor, now=now, details=details
+        conn, trade, ruling.buyer_bps, reason=f"ruled_{ruling.reason}", actor=actor, now=now, details=details
     )
     return await put(conn, look(messages.workflow_id(dispute.id)))

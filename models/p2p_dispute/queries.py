@@ -92,7 +92,7 @@ async def statements(conn: AsyncConnection, box: SecretBox, dispute_id: str) -> 
 
     :raises SealBroken: one does not open with this key.
     """
-    statement = select(p2p_dispute_statements).where(_S.dispute_id == dispute_id).order_by(_S.at, _S.id)
+    statement = select(p2p_dispute_statements).where(_S.dispute_id == dispute_id).order_by(_S.version)
     return [
         Statement(
             row.id,
@@ -113,7 +113,7 @@ async def statements_by(conn: AsyncConnection, dispute_id: str, user_id: str) ->
 async def offers(conn: AsyncConnection, dispute_id: str) -> list[Offer]:
     """Oldest first."""
     statement = select(_O.id, _O.user_id, _O.buyer_bps, _O.at).where(_O.dispute_id == dispute_id)
-    return [Offer(*row) for row in await conn.execute(statement.order_by(_O.at, _O.id))]
+    return [Offer(*row) for row in await conn.execute(statement.order_by(_O.version))]
 
 
 async def rulings(conn: AsyncConnection, box: SecretBox, dispute_id: str) -> list[Ruling]:
@@ -121,7 +121,7 @@ async def rulings(conn: AsyncConnection, box: SecretBox, dispute_id: str) -> lis
 
     :raises SealBroken: a text does not open with this key.
     """
-    statement = select(*_RULING, _R.text_sealed).where(_R.dispute_id == dispute_id).order_by(_R.at, _R.id)
+    statement = select(*_RULING, _R.text_sealed).where(_R.dispute_id == dispute_id).order_by(_R.version)
     return [
         Ruling(
             **{column.name: getattr(row, column.name) for column in _RULING},

@@ -53,6 +53,7 @@ async def rule(
         insert(p2p_dispute_rulings).values(
             id=ruling_id,
             dispute_id=dispute_id,
+            version=dispute.version + 1,
             round=dispute.round,
             buyer_bps=order.buyer_bps,
             reason=order.reason,

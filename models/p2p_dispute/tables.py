@@ -64,11 +64,12 @@ p2p_dispute_statements = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("dispute_id", String(32), ForeignKey("p2p_disputes.id"), nullable=False),
+    Column("version", Integer, nullable=False, comment="of the dispute, by this"),
     Column("user_id", String(32), ForeignKey("users.id"), nullable=False),
     Column("text_sealed", LargeBinary, nullable=False),
     Column("file_ids", ARRAY(String(32)), nullable=False, comment="of the trade's files, those meant"),
     timestamp("at"),
-    Index("ix_p2p_dispute_statements_dispute", "dispute_id", "at", "id"),
+    UniqueConstraint("dispute_id", "version"),
 )
 
 p2p_dispute_offers = Table(
@@ -76,11 +77,12 @@ p2p_dispute_offers = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("dispute_id", String(32), ForeignKey("p2p_disputes.id"), nullable=False),
+    Column("version", Integer, nullable=False, comment="of the dispute, by this"),
     Column("user_id", String(32), ForeignKey("users.id"), nullable=False),
     Column("buyer_bps", Integer, nullable=False, comment="the buyer's part"),
     timestamp("at"),
     CheckConstraint("buyer_bps BETWEEN 1 AND 9999", name="offer_is_a_split"),
-    Index("ix_p2p_dispute_offers_dispute", "dispute_id", "at", "id"),
+    UniqueConstraint("dispute_id", "version"),
 )
 
 p2p_dispute_rulings = Table(
@@ -88,6 +90,7 @@ p2p_dispute_rulings = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("dispute_id", String(32), ForeignKey("p2p_disputes.id"), nullable=False),
+    Column("version", Integer, nullable=False, comment="of the dispute, by this"),
     Column("round", Integer, nullable=False),
     Column("buyer_bps", Integer, nullable=False, comment="10000: all to the buyer; 0: all to the seller"),
     Column("reason", String(32), nullable=False),
@@ -107,7 +110,7 @@ p2p_dispute_rulings = Table(
     ),
     CheckConstraint("fate <> 'alone' OR NOT needs_second", name="much_money_needs_two"),
     CheckConstraint("fate <> 'approved' OR decided_by <> proposed_by", name="two_are_two"),
-    Index("ix_p2p_dispute_rulings_dispute", "dispute_id", "at", "id"),
+    UniqueConstraint("dispute_id", "version"),
     Index("uq_p2p_dispute_rulings_waiting", "dispute_id", unique=True, postgresql_where=text("fate IS NULL")),
 )
 

@@ -54,7 +54,7 @@ async def open_dispute(
     trade = await trade_books.locked(conn, trade_id, party=user_id)
     step = trade_books.freezing(trade, user_id)
     dispute, started = await begin(conn, trade, opened_by=user_id, reason=reason, now=now)
-    await _keep_statement(conn, box, dispute, user_id, statement, file_ids, now)
+    await _keep_statement(conn, box, dispute, user_id, statement, file_ids, now, version=dispute.version)
     await trade_books.freeze(conn, trade, step, actor=user_id, now=now)
     return started
 
@@ -76,7 +76,8 @@ async def state(
     :raises LimitExceeded: the party said as much as it may.
     """
     trade, dispute, _ = await _entered(conn, trade_id, user_id)
-    statement_id = await _keep_statement(conn, box, dispute, user_id, statement, file_ids, now)
+    after = dispute.version + 1
+    statement_id = await _keep_statement(conn, box, dispute, user_id, statement, file_ids, now, version=after)
     await take(conn, trade, dispute, Step.STATED, actor=user_id, now=now, details={"statement_id": statement_id})
 
 
@@ -93,8 +94,16 @@ async def offer(conn: AsyncConnection, trade_id: str, *, user_id: str, buyer_bps
     if len(made) >= OFFERS_MOST:
         raise LimitExceeded(f"a party makes at most {OFFERS_MOST} proposals")
     offer_id = new_id()
-    row = {"id": offer_id, "dispute_id": dispute.id, "user_id": user_id, "buyer_bps": buyer_bps, "at": now}
-    await conn.execute(insert(p2p_dispute_offers).values(row))
+    await conn.execute(
+        insert(p2p_dispute_offers).values(
+            id=offer_id,
+            dispute_id=dispute.id,
+            version=dispute.version + 1,
+            user_id=user_id,
+            buyer_bps=buyer_bps,
+            at=now,
+        )
+    )
     details: dict[str, JsonValue] = {"offer_id": offer_id, "buyer_bps": buyer_bps}
     await take(conn, trade, dispute, Step.SETTLEMENT_OFFERED, actor=user_id, now=now, details=details)
     return offer_id
@@ -166,7 +175,8 @@ async def appeal(
     require_open_window(dispute, now)
     if has_accepted(dispute, party):
         raise IllegalTransition("you have accepted the ruling")
-    statement_id = await _keep_statement(conn, box, dispute, user_id, statement, file_ids, now)
+    after = dispute.version + 1
+    statement_id = await _keep_statement(conn, box, dispute, user_id, statement, file_ids, now, version=after)
     await take(
         conn,
         trade,
@@ -225,7 +235,10 @@ async def _keep_statement(
     text: str,
     file_ids: Sequence[str],
     now: datetime,
+    *,
+    version: int,
 ) -> str:
+    """:param version: of the dispute, once it has this statement."""
     if await queries.statements_by(conn, dispute.id, user_id) >= STATEMENTS_MOST:
         raise LimitExceeded(f"a party makes at most {STATEMENTS_MOST} statements")
     await files.require_all(conn, dispute.trade_id, file_ids)
@@ -234,6 +247,7 @@ async def _keep_statement(
         insert(p2p_dispute_statements).values(
             id=row_id,
             dispute_id=dispute.id,
+            version=version,
             user_id=user_id,
             text_sealed=box.seal(text, place=queries.statement_place(row_id)),
             file_ids=list(dict.fromkeys(file_ids)),

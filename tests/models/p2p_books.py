@@ -101,7 +101,7 @@ async def move_to(
 
 async def give(conn: AsyncConnection, user: str, asset: str, units: int) -> None:
     source = house(Purpose.DESK, asset)
-    key = f"operator/{new_id()}/give"
+    key = f"operator/x/{new_id()}"
     await post(conn, move(key, Kind.ADJUSTMENT, "operator/x", source, available(user, asset), units))
 
 
@@ -109,7 +109,14 @@ async def _order(
     conn: AsyncConnection, maker: str, units: int, total: int, settlement: Settlement, auto_reply: str
 ) -> tuple[str, str]:
     order_id, method_id = new_id(), new_id()
-    method = {"id": method_id, "user_id": maker, "kind": "pix", "label": "mine", "details_sealed": b"sealed"}
+    method = {
+        "id": method_id,
+        "user_id": maker,
+        "kind": "pix",
+        "label": "mine",
+        "details_sealed": b"",
+        "tax_id_fingerprint": b"",
+    }
     await conn.execute(insert(payment_methods).values(method))
     await conn.execute(
         insert(p2p_orders).values(

@@ -1,12 +1,13 @@
 """A dispute to play with: two who trade, arbiters who do not, and every command as one call."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 
+from models.ids import new_id
 from models.ledger.chart import Purpose, available, held
 from models.p2p_dispute import queries, ruling, writes
 from models.p2p_dispute.advance import advance
@@ -41,7 +42,7 @@ class Fight:
     arbiters: list[str]
     now: datetime
     id: str = ""
-    names: dict[str, str] = field(default_factory=dict)
+    fees_before: int = 0
 
     @property
     def buyer(self) -> str:
@@ -144,7 +145,7 @@ class Fight:
             "seller": await self.world.balance(available(self.seller, ETH)),
             "seller held": await self.world.balance(held(self.seller, ETH)),
             "seller brl": await self.world.balance(available(self.seller, "BRL")),
-            "fees": await self.world.house(Purpose.FEES, ETH),
+            "fees": await self.world.house(Purpose.FEES, ETH) - self.fees_before,
         }
         return {name: units for name, units in found.items() if units}
 
@@ -166,19 +167,22 @@ async def begin(
     settlement: Settlement = Settlement.DIRECT,
     arbiters: int = 4,
 ) -> Fight:
-    """Ana has sold to somebody new, who says that they paid."""
-    buyer, _ = await world.join(f"buyer{next(world.numbers)}@example.com")
+    """Two new people trade, and the buyer says that they paid."""
+    seller, buyer = await person(world), await person(world)
     trade = await open_trade(
-        world.engine, seller=world.user_id, buyer=buyer, fee_payer=fee_payer, settlement=settlement, now=world.now
+        world.engine, seller=seller, buyer=buyer, fee_payer=fee_payer, settlement=settlement, now=world.now
     )
     if paid:
         trade = await pay(world.engine, trade.id, now=world.now)
-    people = []
+    people = [await person(world, Role.ARBITER) for _ in range(arbiters)]
+    fees = await world.house(Purpose.FEES, ETH)
+    return Fight(world, trade, people, world.now, fees_before=fees)
+
+
+async def person(world: World, role: Role = Role.USER) -> str:
+    """Somebody new; their id."""
     async with world.engine.begin() as conn:
-        for _ in range(arbiters):
-            email = f"arbiter{next(world.numbers)}@example.com"
-            people.append((await add_user(conn, email=email, role=Role.ARBITER)).user_id)
-    return Fight(world, trade, people, world.now)
+        return (await add_user(conn, email=f"{new_id()}@example.com", role=role)).user_id
 
 
 async def bring(fight: Fight, state: str) -> None:

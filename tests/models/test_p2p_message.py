@@ -1,7 +1,8 @@
 """A chat keeps what was said, in its order, sealed, and lets nobody else in."""
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -18,6 +19,7 @@ from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.types import P2PTrade
 from models.secret_box import SecretBox
 from tests.models.p2p_books import move_to, open_trade, pay
+from tests.models.p2p_disputes import person
 from tests.models.world import BOX, World
 
 RULES = ChatRules(most_per_minute=30)
@@ -27,10 +29,15 @@ OTHER_BOX = SecretBox("b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyMDE=")
 
 
 @pytest.fixture
+def world(arena: World) -> World:
+    """With a clock of the test's own."""
+    return replace(arena, now=datetime.now(UTC))
+
+
+@pytest.fixture
 async def trade(world: World) -> P2PTrade:
-    """Ana sells to Bob."""
-    bob, _ = await world.join("bob@example.com")
-    return await open_trade(world.engine, seller=world.user_id, buyer=bob, auto_reply="Welcome!")
+    seller, buyer = await person(world), await person(world)
+    return await open_trade(world.engine, seller=seller, buyer=buyer, auto_reply="Welcome!", now=world.now)
 
 
 async def say(world: World, trade: P2PTrade, sender: str, words: str, rules: ChatRules = RULES) -> P2PMessage:
@@ -81,14 +88,14 @@ class TestChat:
     async def test_is_sealed_where_it_lies(self, world: World, trade: P2PTrade) -> None:
         await say(world, trade, trade.buyer_id, "my secret words")
 
-        kept = await world.scalar("SELECT text_sealed FROM p2p_messages")
+        kept = await world.scalar("SELECT text_sealed FROM p2p_messages WHERE trade_id = :id", id=trade.id)
         async with world.engine.connect() as conn:
             with pytest.raises(SealBroken):
                 await queries.everything(conn, OTHER_BOX, trade.id)
         assert b"secret" not in bytes(kept)  # type: ignore[arg-type]
 
     async def test_takes_nobody_else(self, world: World, trade: P2PTrade) -> None:
-        eve, _ = await world.join("eve@example.com")
+        eve = await person(world)
 
         with pytest.raises(NotFound):
             await say(world, trade, eve, "Hi")
@@ -127,8 +134,8 @@ class TestChat:
         await say(world, trade, trade.buyer_id, "my secret words")
 
         async with world.engine.connect() as conn:
-            rows = await conn.execute(text("SELECT user_id, payload::text FROM events WHERE kind = 'p2p_message'"))
-            told = {user: payload for user, payload in rows}  # noqa: C416 rows are not pairs
+            said = text("SELECT user_id, payload::text FROM events WHERE kind = 'p2p_message'")
+            told = {user: payload for user, payload in await conn.execute(said) if trade.id in payload}
 
         assert {trade.buyer_id, trade.seller_id} == set(told)
         assert not any("secret" in payload for payload in told.values())
@@ -161,7 +168,7 @@ class TestFile:
             line = (await queries.everything(conn, BOX, trade.id))[0]
         assert (PNG, kept) == (opened.body, opened.file)
         assert (kept, MessageKind.FILE) == (line.file, line.kind)
-        sealed = await world.scalar("SELECT body_sealed FROM p2p_files")
+        sealed = await world.scalar("SELECT body_sealed FROM p2p_files WHERE id = :id", id=kept.id)
         assert b"picture" not in bytes(sealed)  # type: ignore[arg-type]
 
     async def test_is_refused_when_its_header_says_otherwise(self, world: World, trade: P2PTrade) -> None:
