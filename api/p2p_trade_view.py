@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Services
 from api.p2p_trade_story import Who, commands, story_of
+from api.routes.reputation import ReputationView, reputation_view
 from api.views import REAIS, price_text, reais, temporal_ui
 from models.errors import NotFound
 from models.money import units_text
@@ -27,7 +28,6 @@ from models.payment_method import queries as methods
 from models.payment_method.types import MethodKind, PaymentMethod
 from models.quote.rules import BPS
 from models.reputation import queries as reputations
-from models.reputation.types import Reputation
 from models.user.types import Actor
 from payments import br_code
 
@@ -43,18 +43,6 @@ class FeeShown(BaseModel):
     bps: int = Field(examples=[200], description="basis points of `amount`")
     amount: str = Field(examples=["0.002000000000000000"], description="of the trade's `asset`")
     paid_by: Party
-
-
-class CounterpartyShown(BaseModel):
-    """The other side, by what its trades say of it."""
-
-    user_id: str = _ID
-    trades: int = Field(description="completed")
-    completion: str | None = Field(examples=["0.9850"], description="null: none of its trades counts yet")
-    release_seconds: int | None = Field(description="from payment to release of its sales, the median")
-    disputes_lost: int
-    rating: str | None = Field(examples=["4.75"], description="1 to 5; null: nobody has reviewed it")
-    reviews: int
 
 
 class P2PTradeSummary(BaseModel):
@@ -107,7 +95,7 @@ class PaymentShown(BaseModel):
 
 
 class P2PTradeView(P2PTradeSummary):
-    counterparty: CounterpartyShown | None = Field(description="null for operators")
+    counterparty: ReputationView | None = Field(description="the other side, by its trades; null for operators")
     commands: list[Command] = Field(description="that the reader may give now")
     escrow: list[EscrowShown]
     payment: PaymentShown | None = Field(
@@ -170,18 +158,9 @@ async def br_code_of(conn: AsyncConnection, trade_id: str, actor: Actor, service
     return payment.br_code
 
 
-async def _counterparty(conn: AsyncConnection, trade: P2PTrade, party: Party) -> CounterpartyShown:
+async def _counterparty(conn: AsyncConnection, trade: P2PTrade, party: Party) -> ReputationView:
     other = trade.seller_id if party is Party.BUYER else trade.buyer_id
-    found: Reputation = (await reputations.of_users(conn, [other]))[other]
-    return CounterpartyShown(
-        user_id=other,
-        trades=found.trades,
-        completion=None if found.completion_bps is None else units_text(found.completion_bps, 4),
-        release_seconds=found.release_seconds,
-        disputes_lost=found.disputes_lost,
-        rating=None if found.rating is None else str(found.rating),
-        reviews=found.reviews,
-    )
+    return reputation_view((await reputations.of_users(conn, [other]))[other])
 
 
 async def _payment(

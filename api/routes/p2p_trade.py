@@ -52,6 +52,7 @@ from models.p2p_trade import queries, writes
 from models.p2p_trade.party import Party
 from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.types import Command, P2PTrade, P2PTradeLine
+from models.payment_method.types import MethodKind
 from models.user.types import Actor
 from payments import br_code
 
@@ -92,7 +93,10 @@ class TradeRequest(BaseModel):
     settlement: Settlement
     payment_method_id: IdText | None = Field(
         default=None,
-        description="with `direct`: one of the order's, or where you sell, your own; left out: the order's first",
+        description="where you sell, with `direct`: where you are paid, by one of the order's `method_kinds`",
+    )
+    payment_method_kind: MethodKind | None = Field(
+        default=None, description="where you buy, with `direct`: which of the order's `method_kinds`; left out: any"
     )
 
 
@@ -157,6 +161,7 @@ async def create(body: TradeRequest, services: Deps, courier: Post, caller: Call
         units=None if body.amount is None else positive(body.amount, asset, "amount"),
         centavos=None if body.pay_brl is None else positive(body.pay_brl, BRL, "pay_brl"),
         method_id=body.payment_method_id,
+        method_kind=body.payment_method_kind,
     )
     async with services.engine.begin() as conn:
         if (known := await once.claim(conn)) is not None:

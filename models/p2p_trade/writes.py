@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL, Asset
 from models.document import queries as documents
-from models.errors import IllegalTransition, InsufficientFunds, InvalidInput
+from models.errors import IllegalTransition, InsufficientFunds, InvalidInput, LimitExceeded
 from models.instant_trade.types import Waits
 from models.ledger import queries as ledger
 from models.ledger.chart import available
@@ -37,11 +37,13 @@ from models.p2p_trade.steps import log, take
 from models.p2p_trade.tables import p2p_trades
 from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeInput, Party, Step
 from models.payment_method import queries as methods
+from models.payment_method.types import MethodKind
 from models.quote.rules import BPS
 from models.quote.types import Side
 from models.user import writes as users
 
 S = P2PTradeStatus
+_METHOD = "payment_method_id"
 _ENDS = {Outcome.RELEASE: S.COMPLETED, Outcome.RETURN: S.REFUNDED, Outcome.SPLIT: S.SPLIT}
 
 
@@ -57,7 +59,8 @@ class Done:
 class Take:
     """What somebody asks of an order. Exactly one of ``units`` and ``centavos`` is named; the other follows.
 
-    ``method_id``: with ``Settlement.DIRECT``, where the seller is paid; None: the first that the maker names.
+    ``method_id``: with ``Settlement.DIRECT``, where the seller is paid; None: the first that the maker names, of
+    ``method_kind`` if that is given.
     """
 
     taker_id: str
@@ -65,6 +68,7 @@ class Take:
     units: int | None = None
     centavos: int | None = None
     method_id: str | None = None
+    method_kind: MethodKind | None = None
 
 
 async def accept(
@@ -84,6 +88,7 @@ async def accept(
     :param order: its row is locked. :param market: the market's price, for an order with a floating one.
     :raises TakeRefused: the taker cannot take this order now; it says why.
     :raises InvalidInput: the settlement or the payment method is not one of this order's.
+    :raises NotFound: the taker has no such payment method.
     :raises LimitExceeded: outside the order's limits.
     :raises PriceUnavailable: the price floats, and nobody knows the market's.
     :raises IllegalTransition: less is left of the order.
@@ -92,8 +97,7 @@ async def accept(
     await _gate(conn, order, wanted.taker_id, rules, now)
     _check_settlement(order, wanted)
     price = price_now(order, market, asset)
-    whole = replace(order, available_units=order.total_units)
-    units, centavos = quote_take(whole, price, asset, units=wanted.units, centavos=wanted.centavos)
+    units, centavos = _quote(order, price, asset, wanted)
     maker_sells = order.side is Side.SELL
     seller_id, buyer_id = (order.user_id, wanted.taker_id) if maker_sells else (wanted.taker_id, order.user_id)
     payer_id = buyer_id if rules.commission_payer is Party.BUYER else seller_id
@@ -212,6 +216,18 @@ async def _gate(conn: AsyncConnection, order: P2POrder, taker_id: str, rules: P2
     require_taker(order, taker, now, blocked=blocked)
 
 
+def _quote(order: P2POrder, price: Decimal, asset: Asset, wanted: Take) -> tuple[int, int]:
+    """Base units and centavos, within the order's limits; whether so much is left is said where it is taken.
+
+    :raises LimitExceeded: names the field of the request.
+    """
+    whole = replace(order, available_units=order.total_units)
+    try:
+        return quote_take(whole, price, asset, units=wanted.units, centavos=wanted.centavos)
+    except LimitExceeded as refused:
+        raise LimitExceeded(refused.detail, field="pay_brl" if wanted.units is None else "amount") from None
+
+
 def _check_settlement(order: P2POrder, wanted: Take) -> None:
     if wanted.settlement not in order.settlements:
         raise InvalidInput(f"this order is settled by one of: {', '.join(order.settlements)}", field="settlement")
@@ -222,23 +238,24 @@ def _check_settlement(order: P2POrder, wanted: Take) -> None:
 async def _place(conn: AsyncConnection, order: P2POrder, wanted: Take) -> str | None:
     """Where the seller is paid directly: one of the maker's own that the order names, or one of the taker's own."""
     if wanted.settlement is not Settlement.DIRECT:
-        if wanted.method_id is not None:
-            raise InvalidInput("name a payment method with the settlement direct only", field="payment_method_id")
+        if wanted.method_id is not None or wanted.method_kind is not None:
+            raise InvalidInput("name a payment method with the settlement direct only", field=_METHOD)
         return None
-    maker_sells = order.side is Side.SELL
-    if not maker_sells and wanted.method_id is None:
-        raise InvalidInput("say where you are paid: name a payment method of yours", field="payment_method_id")
-    named = list(order.method_ids[:1]) if wanted.method_id is None else [wanted.method_id]
-    if maker_sells and not set(named) <= set(order.method_ids):
-        raise InvalidInput("this is no payment method of the order", field="payment_method_id")
-    owner = order.user_id if maker_sells else wanted.taker_id
+    if order.side is Side.BUY:
+        if wanted.method_id is None:
+            raise InvalidInput("say where you are paid: name a payment method of yours", field=_METHOD)
+        named, owner = [wanted.method_id], wanted.taker_id
+    else:
+        named, owner = [one for one in order.method_ids if wanted.method_id in {None, one}], order.user_id
     document = await documents.fingerprint_of(conn, owner)
-    kinds = await methods.require(
-        conn, user_id=owner, method_ids=named, fingerprint=document, field="payment_method_id"
-    )
-    if not set(kinds) <= set(order.method_kinds):
-        raise InvalidInput(f"the maker pays by one of: {', '.join(order.method_kinds)}", field="payment_method_id")
-    return named[0]
+    for method_id in named:
+        (kind,) = await methods.require(
+            conn, user_id=owner, method_ids=[method_id], fingerprint=document, field=_METHOD
+        )
+        if kind in order.method_kinds and wanted.method_kind in {None, kind}:
+            return method_id
+    kinds = ", ".join(order.method_kinds)
+    raise InvalidInput(f"this order is paid by one of: {kinds}; by no such payment method", field=_METHOD)
 
 
 async def _reserve(conn: AsyncConnection, trade: P2PTrade, asset: Asset) -> None:

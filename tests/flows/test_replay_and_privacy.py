@@ -33,6 +33,12 @@ async def history_of(desk: Desk, workflow_id: str) -> WorkflowHistory:
     return await desk.client.get_workflow_handle(workflow_id).fetch_history()
 
 
+def record(name: str, history: str) -> None:
+    """Keep a history, without the name of the machine it ran on."""
+    anonymous = re.sub(r'"\d+@[\w.-]+"', '"worker"', history)
+    (RECORDED / f"{name}.json").write_text(json.dumps(json.loads(anonymous), indent=1) + "\n")
+
+
 async def stories(desk: Desk) -> dict[str, tuple]:
     """One trade of each kind, ended: name → (person, trade, workflow ids)."""
     told = {}
@@ -95,9 +101,7 @@ async def test_histories_and_logs_name_nobody_and_replay(desk: Desk):
             for secret in [*personal(person), STRANGER]:
                 assert secret not in text, f"{name}: {workflow_id}"
             if os.environ.get("LIQUIDA_RECORD_HISTORIES"):
-                file = RECORDED / f"{name}--{workflow_id.split('/')[0]}.json"
-                anonymous = re.sub(r'"\d+@[\w.-]+"', '"worker"', text)
-                file.write_text(json.dumps(json.loads(anonymous), indent=1) + "\n")
+                record(f"{name}--{workflow_id.split('/')[0]}", text)
     logs = heard.getvalue()
     assert "\n" in logs, "nothing was logged, so nothing was shown"
     for person, _, _ in told.values():

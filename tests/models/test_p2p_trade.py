@@ -32,6 +32,7 @@ from models.p2p_trade.party import Party
 from models.p2p_trade.rules import SENTENCES, UNDONE_MOST, Refusal, judge, next_step, refuse, wakes_at
 from models.p2p_trade.states import ENDED, NEXT, P2PTradeStatus
 from models.p2p_trade.types import Command, Outcome, P2PTrade, Step
+from models.payment_method.types import MethodKind
 from models.quote.types import Side
 from tests.models.p2p_world import COINS, CONFIRM, PAID, RULES, SELLER_PAYS, TAKE, WINDOW, P2PWorld, Purse
 from tests.models.world import COIN, ETH
@@ -301,7 +302,7 @@ class TestAcceptance:
         [
             ({"settlement": T.CHARGE}, InvalidInput, "not offered yet"),
             ({"settlement": T.BALANCE, "method_id": "m"}, InvalidInput, "direct only"),
-            ({"method_id": "m" * 32}, InvalidInput, "no payment method of the order"),
+            ({"method_id": "m" * 32}, InvalidInput, "no such payment method"),
             ({"units": 1}, LimitExceeded, "worth between"),
             ({"units": 100 * COIN}, LimitExceeded, "worth between"),
             ({"units": 2 * COIN}, LimitExceeded, "are left"),
@@ -325,16 +326,18 @@ class TestAcceptance:
             await world.take(order_id, settlement=T.BALANCE)
 
     async def test_pays_only_to_methods_that_stand(self, world: P2PWorld) -> None:
-        second, other = await world.add_method(world.seller), await world.add_method(world.buyer)
-        unnamed, ted = await world.add_method(world.seller), await world.add_method(world.seller, "ted")
-        gone = await world.add_method(world.seller)
+        second, unnamed, gone = [await world.add_method(world.seller) for _ in range(3)]
+        ted, other = await world.add_method(world.seller, "ted"), await world.add_method(world.buyer)
         await world.execute("UPDATE payment_methods SET removed_at = now() WHERE id = :id", id=gone)
         sale, purchase = await world.offer(method_ids=[world.method, second]), await world.offer(side=Side.BUY)
 
         first = (await world.read(await world.take(sale))).method_id
         named = (await world.read(await world.take(sale, method_id=second))).method_id
 
-        assert (world.method, second) == (first, named)
+        mixed = await world.offer(method_ids=[world.method, ted], method_kinds=["pix", "ted"])
+        by_kind = (await world.read(await world.take(mixed, method_kind=MethodKind.TED))).method_id
+
+        assert (world.method, second, ted) == (first, named, by_kind)
         for order_id, method_id, error in (
             (sale, unnamed, InvalidInput),
             (sale, other, InvalidInput),
