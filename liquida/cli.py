@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from liquida import cli_ledger, cli_reconcile, cli_webhooks
+from liquida import cli_evidence, cli_ledger, cli_reconcile, cli_webhooks
 from liquida.cli_common import fail, finish, leave, read_settings
 from models.errors import LiquidaError
 
@@ -23,6 +23,7 @@ app.add_typer(users, name="user")
 app.add_typer(wallet, name="wallet")
 app.add_typer(cli_ledger.app, name="ledger")
 app.add_typer(cli_webhooks.app, name="webhooks")
+app.add_typer(cli_evidence.app, name="evidence")
 app.command()(cli_reconcile.reconcile)
 
 

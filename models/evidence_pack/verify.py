@@ -67,8 +67,8 @@ def verify(pack: bytes, *, public_key: str | None = None) -> Verdict:
     findings += faults
     lines, faults = _lines(by_name.get(ENTRIES))
     findings += faults
-    listed = statement.get("hashes") if not any(fault.startswith(PACK) for fault in findings) else None
-    findings += _entry_faults(lines, listed) if isinstance(listed, list) else _chain_faults(lines)
+    listed = _texts(statement.get("hashes")) if not any(fault.startswith(PACK) for fault in findings) else None
+    findings += _chain_faults(lines) if listed is None else _entry_faults(lines, listed)
     findings += _file_faults(by_name, statement)
     if not findings and not _is_as_made(pack, members):
         findings.append("the container was changed beside its members")
@@ -100,7 +100,9 @@ def _statement(body: bytes | None, public_key: str | None) -> tuple[dict[str, An
     if body is None:
         return {}, [f"{PACK} was removed: nothing says what must be here"]
     statement = _object(body.removesuffix(b"\n"))
-    if statement is None or body != canonical(statement) + b"\n" or statement.get("format") != FORMAT:
+    lists = (None, None) if statement is None else (_texts(statement.get("hashes")), _texts(statement.get("files")))
+    is_ours = statement is not None and body == canonical(statement) + b"\n" and statement.get("format") == FORMAT
+    if statement is None or not is_ours or None in lists:
         return statement or {}, [f"{PACK} was changed: it is not written as ours"]
     if public_key is not None and statement.get("public_key") != public_key.strip():
         return statement, [f"{PACK} is signed by another key than the one given"]
@@ -186,8 +188,7 @@ def _chain_faults(lines: Sequence[_Line]) -> Iterator[str]:
 
 
 def _file_faults(by_name: dict[str, bytes], statement: dict[str, Any]) -> Iterator[str]:
-    listed = statement.get("files")
-    wanted = {f"{FILES}{digest}" for digest in listed} if isinstance(listed, list) else set()
+    wanted = {f"{FILES}{digest}" for digest in _texts(statement.get("files")) or ()}
     for name, body in by_name.items():
         if name in {ENTRIES, PACK}:
             continue
@@ -214,8 +215,14 @@ def _repeated(names: Sequence[str]) -> list[str]:
 
 
 def _object(text: bytes) -> dict[str, Any] | None:
+    """What may be written canonically, so that nothing a stranger wrote can stop the examination."""
     try:
         found = json.loads(text)
+        canonical(found)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _texts(value: object) -> list[str] | None:
+    return value if isinstance(value, list) and all(isinstance(each, str) for each in value) else None
