@@ -55,6 +55,22 @@ async def authorise_operator(caller: Caller) -> Actor:
 Operator = Annotated[Actor, Depends(authorise_operator)]
 
 
+async def authorise_arbiter(caller: Caller) -> Actor:
+    """:raises Forbidden: anybody else, operators too."""
+    caller.require_arbiter()
+    return caller
+
+
+async def authorise_dispute_reader(caller: Caller) -> Actor:
+    """:raises Forbidden: neither an arbiter nor one who reads what arbiters read."""
+    caller.require_dispute_reader()
+    return caller
+
+
+Arbiter = Annotated[Actor, Depends(authorise_arbiter)]
+DisputeReader = Annotated[Actor, Depends(authorise_dispute_reader)]
+
+
 def issue(user_id: str, secret: str, *, minutes: int) -> str:
     """A token for this user. It says who, not what they may: roles are read anew at each request."""
     now = datetime.now(UTC)

@@ -16,8 +16,11 @@ from api.prices import PriceFeed
 from models.assets import Family
 from models.bank_data.types import NewKeyRule
 from models.errors import PurchasesUnavailable
+from models.evidence_pack.seal import EvidenceSigner
 from models.instant_trade.types import Terms, Waits
 from models.network.queries import Catalogue
+from models.p2p_dispute.types import DisputeRules
+from models.p2p_message.types import ChatRules
 from models.p2p_order.types import P2PRules
 from models.pix_limit.types import PixLimits
 from models.provider_health import queries as provider_health
@@ -48,7 +51,8 @@ class Services:
     ``jwt_secret``: at least 32 bytes.
     ``failover``: a second payment provider for new trades; None where there is only one.
     ``collectors``: the names of the payment providers that can also receive.
-    ``p2p``: the rules of the marketplace.
+    ``p2p``: the rules of the marketplace; ``chat`` and ``p2p_disputes``: of its chats and disputes.
+    ``evidence``: signs evidence packs; None: there are none here.
     """
 
     engine: AsyncEngine
@@ -71,6 +75,9 @@ class Services:
     failover: Failover | None = None
     collectors: frozenset[str] = frozenset({"sandbox"})
     p2p: P2PRules = field(default_factory=P2PRules)
+    chat: ChatRules = field(default_factory=ChatRules)
+    p2p_disputes: DisputeRules = field(default_factory=DisputeRules)
+    evidence: EvidenceSigner | None = None
 
     async def purchase_terms_now(self, conn: AsyncConnection) -> Terms:
         """As :meth:`terms_now`, of a purchase.

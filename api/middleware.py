@@ -1,5 +1,6 @@
 """Around every request: a limit to its body, its time and outcome measured, its unforeseen failure answered."""
 
+import re
 import time
 from typing import cast
 
@@ -12,14 +13,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics import Metrics
 from api.problems import failed, problem
 from models.errors import PayloadTooLarge
+from models.p2p_file.types import FILE_BYTES_MOST
 
 log = structlog.get_logger()
 
 BODY_BYTES_MOST = 64 * 1024
+_FILE_PATH = re.compile(r"/api/v1/p2p/trades/[0-9a-f]{32}/files")
+
+
+def bytes_most(request: Request) -> int:
+    """How large this request's body may be: files are larger than anything else."""
+    is_file = request.method == "POST" and _FILE_PATH.fullmatch(request.scope["path"]) is not None
+    return FILE_BYTES_MOST if is_file else BODY_BYTES_MOST
 
 
 class BodyLimit:
-    """Refuses bodies above 64 KiB, before reading them where their length is announced."""
+    """Refuses bodies above 64 KiB (files: 5 MiB), before reading them where their length is announced."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,9 +38,10 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        most = bytes_most(request)
         announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced[:12]) > BODY_BYTES_MOST:
-            await problem(request, PayloadTooLarge, f"send at most {BODY_BYTES_MOST} bytes")(scope, receive, send)
+        if announced.isdigit() and int(announced[:12]) > most:
+            await problem(request, PayloadTooLarge, f"send at most {most} bytes")(scope, receive, send)
             return
         read = 0
 
@@ -39,7 +49,7 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > BODY_BYTES_MOST:
+            if read > most:
                 raise HTTPException(PayloadTooLarge.status)  # the one class that FastAPI lets through here
             return message
 

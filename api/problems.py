@@ -33,6 +33,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:liquida:problem:"
 RETRY_SECONDS = 1
+SLOW_DOWN_SECONDS = 20
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PATH_LENGTH_MOST = 200
@@ -236,6 +237,8 @@ def failed(request: Request, error: Exception) -> JSONResponse:
 def _headers(status: int) -> dict[str, str]:
     if status == Unknown.status:
         return {"Retry-After": str(RETRY_SECONDS)}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return {"Retry-After": str(SLOW_DOWN_SECONDS)}
     return {"WWW-Authenticate": 'Bearer realm="liquida"'} if status == HTTPStatus.UNAUTHORIZED else {}
 
 

@@ -24,6 +24,22 @@ async def add(url: str, *, email: str, role: str, password: str | None) -> tuple
     return actor.user_id, key
 
 
+async def set_role(url: str, *, email: str, role: str) -> str:
+    """Give a user another role; their id.
+
+    :raises InvalidInput: no such role.
+    :raises NotFound: there is no such user.
+    """
+    if role not in set(Role):
+        raise InvalidInput(f"role must be one of: {', '.join(Role)}", field="role")
+    engine = database.engine(url, pool=1)
+    try:
+        async with engine.begin() as conn:
+            return await writes.set_role(conn, email=email, role=Role(role))
+    finally:
+        await engine.dispose()
+
+
 async def broken_laws(url: str) -> dict[str, list[str]]:
     """The laws that do not hold on this database, each with the rows that break it."""
     engine = database.engine(url, pool=1)

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from liquida import cli_ledger, cli_reconcile, cli_webhooks
+from liquida import cli_evidence, cli_ledger, cli_reconcile, cli_webhooks
 from liquida.cli_common import fail, finish, leave, read_settings
 from models.errors import LiquidaError
 
@@ -23,6 +23,7 @@ app.add_typer(users, name="user")
 app.add_typer(wallet, name="wallet")
 app.add_typer(cli_ledger.app, name="ledger")
 app.add_typer(cli_webhooks.app, name="webhooks")
+app.add_typer(cli_evidence.app, name="evidence")
 app.command()(cli_reconcile.reconcile)
 
 
@@ -124,6 +125,14 @@ def add_user(email: str, role: str = "user") -> None:
         add(read_settings().database_url, email=email, role=role, password=os.environ.get("LIQUIDA_PASSWORD"))
     )
     print(json.dumps({"user_id": user_id, "api_key": key}))
+
+
+@users.command("role")
+def set_role(email: str, role: str) -> None:
+    """Give a user another role: user, operator, arbiter, arbiter_read or admin. It counts from the next request."""
+    from liquida.accounts import set_role as give
+
+    print(json.dumps({"user_id": finish(give(read_settings().database_url, email=email, role=role)), "role": role}))
 
 
 @wallet.command("init")

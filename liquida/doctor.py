@@ -305,6 +305,7 @@ async def _secrets(settings: Settings) -> list[Finding]:
         "LIQUIDA_DATA_KEY": settings.data_key,
         "LIQUIDA_JWT_SECRET": settings.jwt_secret,
         "LIQUIDA_WALLET_PASSPHRASE": settings.wallet_passphrase,
+        "LIQUIDA_EVIDENCE_KEY": settings.evidence_key,
     }
     if "sandbox" in {settings.pix_provider, settings.pix_fallback}:
         values |= {
@@ -318,6 +319,10 @@ async def _secrets(settings: Settings) -> list[Finding]:
         findings += [Finding("Secrets", Level.FAIL, "LIQUIDA_DATA_KEY is not 32 bytes in base64", remedy)]
     if 0 < len(settings.jwt_secret.get_secret_value()) < 32:
         findings += [Finding("Secrets", Level.FAIL, "LIQUIDA_JWT_SECRET is shorter than 32 characters", remedy)]
+    try:
+        wiring.evidence_signer(settings)
+    except LiquidaError as error:
+        findings += [Finding("Secrets", Level.FAIL, error.detail, remedy)]
     findings += await _webhook_secrets(settings)
     development = read_secrets(settings.state_dir / SECRETS_FILE)
     shared = [name for name, value in values.items() if value.get_secret_value() == development.get(name)]

@@ -51,6 +51,9 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         failover=wiring.failover(settings),
         collectors=frozenset(wiring.collectors(by_name)),
         p2p=wiring.p2p_rules(settings),
+        chat=wiring.chat_rules(settings),
+        p2p_disputes=wiring.dispute_rules(settings),
+        evidence=wiring.evidence_signer(settings),
     )
     keeping_keys.cancel()
     await asyncio.gather(keeping_keys, return_exceptions=True)

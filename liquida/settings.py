@@ -68,6 +68,12 @@ class Durations(BaseSettings):
     """For the seller of a P2P trade to confirm what the buyer says was paid, before a dispute opens by itself."""
     p2p_cooldown: Seconds = 24 * 60 * 60
     """How long a user takes nothing as the buyer who let too many trades end unpaid."""
+    p2p_appeal: Seconds = 48 * 60 * 60
+    """For either party to appeal a ruling on their dispute."""
+    p2p_proposal: Seconds = 24 * 60 * 60
+    """For a second arbiter to approve a ruling that one may not make alone."""
+    p2p_chat: Seconds = 30 * 24 * 60 * 60
+    """From a P2P trade's end on, until its chat takes no more messages."""
     provider_check: Seconds = 30
     """Between two looks at whether each PIX provider answers."""
     provider_down_after: Seconds = 5 * 60
@@ -136,6 +142,13 @@ class Settings(BaseSettings):
     """Of the coins of a P2P trade; ``p2p_commission_tiers``: other rates from a volume of 30 days on."""
     p2p_commission_tiers: list[Tier] = []
     p2p_commission_payer: Party = Party.BUYER
+
+    p2p_messages_per_minute: int = Field(default=30, ge=1)
+    """Messages and files of one user, in all their chats."""
+    p2p_ruling_alone_most_centavos: int = Field(default=500_000, ge=0)
+    """A dispute over more needs two arbiters."""
+    evidence_key: SecretStr = SecretStr("")
+    """32 bytes, base64: the Ed25519 seed that signs evidence packs."""
 
     pix_provider: PixProviderName = "sandbox"
     pix_fallback: PixProviderName | None = None

@@ -23,6 +23,7 @@ from activities.deposit import DepositActivities
 from activities.dispute import DisputeActivities
 from activities.instant_trade import InstantTradeActivities
 from activities.ledger import LedgerActivities
+from activities.p2p_dispute import P2PDisputeActivities
 from activities.p2p_trade import P2PTradeActivities
 from activities.pix import PixActivities
 from activities.pix_refund import PixRefundActivities
@@ -41,10 +42,13 @@ from models.bank_data.types import NewKeyRule
 from models.charge import queries as charge_queries
 from models.dispute import queries as dispute_queries
 from models.errors import InvalidInput, UnknownNetwork
+from models.evidence_pack.seal import EvidenceSigner
 from models.instant_trade.types import Terms, Waits
 from models.network import queries as network_queries
 from models.network import writes as network_writes
 from models.network.queries import Catalogue
+from models.p2p_dispute.types import DisputeRules
+from models.p2p_message.types import ChatRules
 from models.p2p_order.types import P2PRules
 from models.payout import queries as payout_queries
 from models.payout.night import Night
@@ -204,6 +208,24 @@ def p2p_rules(settings: Settings) -> P2PRules:
         trade_min_centavos=settings.trade_min_centavos,
         trade_max_centavos=settings.trade_max_centavos,
     )
+
+
+def chat_rules(settings: Settings) -> ChatRules:
+    return ChatRules(settings.p2p_messages_per_minute, settings.durations.p2p_chat)
+
+
+def dispute_rules(settings: Settings) -> DisputeRules:
+    durations = settings.durations
+    return DisputeRules(settings.p2p_ruling_alone_most_centavos, durations.p2p_appeal, durations.p2p_proposal)
+
+
+def evidence_signer(settings: Settings) -> EvidenceSigner | None:
+    """None: there is no key, and so no evidence packs.
+
+    :raises SealBroken: LIQUIDA_EVIDENCE_KEY is not 32 bytes.
+    """
+    key = settings.evidence_key.get_secret_value()
+    return EvidenceSigner(key) if key else None
 
 
 def defaults(settings: Settings) -> Defaults:
@@ -422,6 +444,7 @@ async def queue_parts(
                     books.operate,
                     books.close_return,
                     PixWithdrawalActivities(engine).advance,
+                    P2PDisputeActivities(engine).advance,
                     P2PTradeActivities(engine).advance,
                     ledger.seal,
                     ledger.verify,

@@ -36,6 +36,7 @@ from workflows.ledger_verify import LedgerVerifyWorkflow
 from workflows.options import CHAIN, CUSTODY, PAYMENTS, SETTLEMENT
 from workflows.otc_buy import OtcBuyWorkflow
 from workflows.otc_sell import OtcSellWorkflow
+from workflows.p2p_dispute import P2PDisputeWorkflow
 from workflows.p2p_trade import P2PTradeWorkflow
 from workflows.payout import PayoutWorkflow
 from workflows.payout_return import PayoutReturnWorkflow
@@ -57,6 +58,7 @@ WORKFLOWS = (
     PixWithdrawalReturnWorkflow,
     P2PTradeWorkflow,
     DisputeWorkflow,
+    P2PDisputeWorkflow,
     TransferWorkflow,
     PayoutWorkflow,
     PayoutReturnWorkflow,

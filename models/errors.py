@@ -248,6 +248,20 @@ class WebhookRejected(Refused):
     status = 401
 
 
+class TooManyMessages(Refused):
+    """Somebody writes faster than people do."""
+
+    type = "too-many-messages"
+    title = "Too many messages at once"
+    status = 429
+
+
+class EvidenceUnavailable(Refused):
+    type = "evidence-unavailable"
+    title = "No evidence packs are made here"
+    status = 409
+
+
 class PayloadTooLarge(Refused):
     type = "payload-too-large"
     title = "The body is too large"

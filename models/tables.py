@@ -14,6 +14,9 @@ from models.instant_trade import tables as instant_trade
 from models.ledger import tables as ledger
 from models.network import tables as network
 from models.p2p_block import tables as p2p_block
+from models.p2p_dispute import tables as p2p_dispute
+from models.p2p_file import tables as p2p_file
+from models.p2p_message import tables as p2p_message
 from models.p2p_order import tables as p2p_order
 from models.p2p_review import tables as p2p_review
 from models.p2p_trade import tables as p2p_trade
@@ -45,6 +48,9 @@ __all__ = [
     "network",
     "outbox",
     "p2p_block",
+    "p2p_dispute",
+    "p2p_file",
+    "p2p_message",
     "p2p_order",
     "p2p_review",
     "p2p_trade",

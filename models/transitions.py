@@ -12,6 +12,7 @@ from models.charge import states as charge
 from models.dispute import states as dispute
 from models.errors import IllegalTransition
 from models.instant_trade import states as instant_trade
+from models.p2p_dispute import states as p2p_dispute
 from models.p2p_order import states as p2p_order
 from models.p2p_trade import states as p2p_trade
 from models.payout import states as payout
@@ -46,6 +47,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "break": _texts(reconciliation.NEXT),
     "pix_withdrawal": _texts(pix_withdrawal.NEXT),
     "dispute": _texts(dispute.NEXT),
+    "p2p_dispute": _texts(p2p_dispute.NEXT),
     "p2p_order": _texts(p2p_order.NEXT),
     "p2p_trade": _texts(p2p_trade.NEXT),
 }

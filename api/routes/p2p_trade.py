@@ -46,6 +46,7 @@ from models.errors import (
 )
 from models.ids import new_id
 from models.network import queries as networks
+from models.p2p_message import writes as chat
 from models.p2p_order import queries as orders
 from models.p2p_order.types import P2POrder, PriceKind, Settlement
 from models.p2p_trade import queries, writes
@@ -182,6 +183,7 @@ async def create(body: TradeRequest, services: Deps, courier: Post, caller: Call
             waits=services.waits,
             now=now,
         )
+        await chat.greet(conn, services.box, trade_id, now=now)
         answer = await once.answer(conn, 201, await read(conn, trade_id, caller, services))
     answer.background = courier.soon(done.messages)
     return answer

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from liquida.checks import (
     balances_add_up,
     claims_are_covered,
+    disputes_agree,
     held_has_owner,
     history_is_whole,
     keys_agree,
@@ -33,6 +34,7 @@ LAWS: dict[str, Law] = {
     "history_is_whole": history_is_whole.violations,
     "keys_agree": keys_agree.violations,
     "claims_are_covered": claims_are_covered.violations,
+    "disputes_agree": disputes_agree.violations,
     "p2p_trades_are_booked": p2p_trades_are_booked.violations,
 }
 

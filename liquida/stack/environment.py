@@ -96,6 +96,7 @@ def _fresh() -> dict[str, str]:
     return {
         "LIQUIDA_DATA_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "LIQUIDA_JWT_SECRET": secrets.token_urlsafe(48),
+        "LIQUIDA_EVIDENCE_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "LIQUIDA_WALLET_PASSPHRASE": secrets.token_urlsafe(32),
         "LIQUIDA_SANDBOX_API_KEY": secrets.token_urlsafe(32),
         "LIQUIDA_SANDBOX_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),

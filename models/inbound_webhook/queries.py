@@ -63,6 +63,33 @@ class Stored:
         return box.open(self.body_sealed, place=f"webhook_events/{self.provider}/{self.event_id}").encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event with what it claimed. ``state``: a hint and no fact."""
+
+    provider: str
+    event_id: str
+    state: str
+    received_at: datetime
+    stored: Stored
+
+
+async def told_of(conn: AsyncConnection, provider: str, key: str) -> list[Told]:
+    """Everything that this provider told of our key, with what it claimed, in the order of arrival."""
+    c = webhook_events.c
+    statement = select(webhook_events).where(c.provider == provider, c.claimed_key == key).order_by(c.id)
+    return [
+        Told(
+            row.provider,
+            row.event_id,
+            row.claimed_state,
+            row.received_at,
+            Stored(row.id, row.provider, row.event_id, row.claimed_key, row.received_at, row.body_sealed),
+        )
+        for row in await conn.execute(statement)
+    ]
+
+
 async def about(conn: AsyncConnection, provider: str, key: str) -> list[Stored]:
     """Everything that this provider told of our key, as it was kept, in the order of arrival."""
     c = webhook_events.c

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models import transitions
 from models.errors import Broken
 from models.ledger.post import post
+from models.p2p_dispute.follow import follow
 from models.p2p_order.tables import p2p_orders
 from models.p2p_trade import queries
 from models.p2p_trade.division import outcome
@@ -57,6 +58,7 @@ async def take(
     if after.status in ENDED and await post(conn, outcome(after, after.status, buyer_bps)) != [True]:
         raise Broken(f"trade {trade.id} had an outcome before it ended")
     await told(conn, after, step.reason)
+    await follow(conn, trade.status, after, actor=actor, now=now)
     return after
 
 

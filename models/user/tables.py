@@ -12,7 +12,7 @@ users = Table(
     Column("password_hash", String(200), comment="argon2id; null: API keys only"),
     Column("role", String(16), nullable=False, server_default="user"),
     timestamp("created_at"),
-    CheckConstraint("role IN ('user', 'operator', 'admin')", name="role_is_known"),
+    CheckConstraint("role IN ('user', 'operator', 'arbiter', 'arbiter_read', 'admin')", name="role_is_known"),
     CheckConstraint("email = lower(email)", name="email_is_lower_case"),
 )
 

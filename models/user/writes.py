@@ -2,7 +2,7 @@
 
 import secrets
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import NotFound
@@ -30,6 +30,18 @@ async def add_api_key(conn: AsyncConnection, *, user_id: str, name: str) -> str:
     api_key = API_KEY_PREFIX + secrets.token_urlsafe(32)
     await conn.execute(insert(api_keys).values(id=new_id(), user_id=user_id, name=name, key_hash=key_hash(api_key)))
     return api_key
+
+
+async def set_role(conn: AsyncConnection, *, email: str, role: Role) -> str:
+    """Give a user another role in the place of the one they have; their id. It counts from their next request on.
+
+    :raises NotFound: there is no such user.
+    """
+    statement = update(users).where(users.c.email == email.lower()).values(role=role).returning(users.c.id)
+    row = (await conn.execute(statement)).first()
+    if row is None:
+        raise NotFound("there is no such user", field="email")
+    return str(row.id)
 
 
 async def lock(conn: AsyncConnection, user_id: str) -> None:
