@@ -7,6 +7,7 @@ from models.charge import tables as charge
 from models.deposit import tables as deposit
 from models.dispute import tables as dispute
 from models.document import tables as document
+from models.event import tables as event
 from models.hold import tables as hold
 from models.inbound_webhook import tables as inbound_webhook
 from models.instant_trade import tables as instant_trade
@@ -29,6 +30,7 @@ __all__ = [
     "deposit",
     "dispute",
     "document",
+    "event",
     "hold",
     "idempotency",
     "inbound_webhook",

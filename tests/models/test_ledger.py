@@ -262,7 +262,7 @@ class TestRights:
         **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
-        "pix_withdrawal_history": APPEND,
+        **dict.fromkeys(("pix_withdrawal_history", "events"), APPEND),
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:

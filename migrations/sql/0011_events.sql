@@ -1,0 +1,36 @@
+-- Events. Statements are split at the lines of two semicolons.
+
+-- Numbers of a sequence are not committed in their order: a reader who has seen 7 would never see a 6 that commits later.
+-- So whoever tells first locks (shared, nobody waits) the number that was the last one given, until its transaction ends;
+-- the numbers it then gets are greater. What lies at or before every locked number is settled.
+CREATE FUNCTION event_announce() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(2, (coalesce(pg_sequence_last_value('events_id_seq'), 0) & 2147483647)::int);
+    RETURN NULL;
+END $$
+-- ;;
+CREATE TRIGGER events_are_announced BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION event_announce()
+-- ;;
+-- Up to here no event can be added any more. The last number is read before the locks: who has not locked by then gets a
+-- greater one. The rows must be read by a later statement than this one, whose snapshot has what was committed meanwhile.
+CREATE FUNCTION event_horizon() RETURNS bigint LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    last bigint := coalesce(pg_sequence_last_value('events_id_seq'), 0);
+    back bigint;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'reading events needs READ COMMITTED: the rows are younger than the horizon';
+    END IF;
+    -- The lock holds the last 31 bits. A distance of half of them and more is a number given after ``last`` was read.
+    SELECT max(distance) INTO back FROM (
+        SELECT (last - l.objid::bigint) & 2147483647 AS distance FROM pg_locks AS l
+            WHERE l.locktype = 'advisory' AND l.classid = 2 AND l.objsubid = 2
+              AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    ) AS locked WHERE distance < 1073741824;
+    RETURN last - coalesce(back, 0);
+END $$
+-- ;;
+CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+REVOKE UPDATE, DELETE ON events FROM liquida_runtime
