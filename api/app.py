@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api import problems
 from api.courier import Courier
 from api.deps import Services
+from api.event_hub import EventHub
 from api.metrics import Metrics
 from api.middleware import BodyLimit, Watch
 from api.problems import Bug, Problem
@@ -14,6 +15,8 @@ from api.routes import (
     bank_data,
     breaks,
     dispute,
+    event,
+    event_socket,
     health,
     inbound_webhook,
     instant_trade,
@@ -73,6 +76,7 @@ def create_app(services: Services) -> FastAPI:
     app = _build()
     app.state.services = services
     app.state.courier = Courier(services.engine, services.temporal, services.defaults)
+    app.state.event_hub = EventHub(services.engine, services.streams)
     return app
 
 
@@ -112,8 +116,9 @@ def _build() -> FastAPI:
         breaks.router,
         dispute.router,
         reconciliation.router,
+        event.router,
     ):
         app.include_router(router, responses=private)
-    for router in (user.router, inbound_webhook.router, health.router):
+    for router in (user.router, inbound_webhook.router, health.router, event_socket.router):
         app.include_router(router)
     return app

@@ -1,17 +1,19 @@
 """What the API is given by ``liquida/wiring.py``, and how a route gets hold of it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 from pydantic import SecretStr, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
 from api.courier import Courier
 from api.engine import Defaults
+from api.event_hub import EventHub, StreamRules
 from api.prices import PriceFeed
 from models.assets import Family
 from models.bank_data.types import NewKeyRule
@@ -68,6 +70,7 @@ class Services:
     namespace: str
     failover: Failover | None = None
     collectors: frozenset[str] = frozenset({"sandbox"})
+    streams: StreamRules = field(default_factory=StreamRules)
 
     async def purchase_terms_now(self, conn: AsyncConnection) -> Terms:
         """As :meth:`terms_now`, of a purchase.
@@ -91,7 +94,7 @@ class Services:
         return Defaults(_TERMS.dump_python(self.terms, mode="json"), _WAITS.dump_python(self.waits, mode="json"))
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     found: Services = request.app.state.services
     return found
 
@@ -101,5 +104,11 @@ def courier(request: Request) -> Courier:
     return found
 
 
+def event_hub(request: HTTPConnection) -> EventHub:
+    found: EventHub = request.app.state.event_hub
+    return found
+
+
 Deps = Annotated[Services, Depends(services)]
 Post = Annotated[Courier, Depends(courier)]
+Hub = Annotated[EventHub, Depends(event_hub)]

@@ -151,6 +151,8 @@ class Settings(BaseSettings):
     address_pool: int = Field(default=50, ge=1)
     """Free addresses that custody keeps derived ahead of need, per network."""
     relay_seconds: Seconds = 0.2
+    event_streams_most: int = Field(default=10, ge=1)
+    """Of one user, open at once in one API process."""
     watch_seconds: Seconds = 1.0
     worker_metrics_port: int | None = None
     reconcile_days_back: int = Field(default=3, ge=1, le=31)
