@@ -30,6 +30,8 @@ from api.routes import (
     wallet,
     wallet_history,
     wallet_operation,
+    webhook_delivery,
+    webhook_endpoint,
 )
 from api.routes import document as user_document
 from models.errors import DatabaseUnavailable, InvalidInput, Unauthenticated
@@ -117,6 +119,8 @@ def _build() -> FastAPI:
         dispute.router,
         reconciliation.router,
         event.router,
+        webhook_endpoint.router,
+        webhook_delivery.router,
     ):
         app.include_router(router, responses=private)
     for router in (user.router, inbound_webhook.router, health.router, event_socket.router):

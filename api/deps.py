@@ -26,6 +26,7 @@ from models.provider_health.rules import choose
 from models.provider_health.types import Failover
 from models.quote.types import Rates
 from models.secret_box import SecretBox
+from models.webhook_delivery.types import STANDARD, SendingPlan
 from payments.protocol import WebhookEvent
 
 _TERMS = TypeAdapter(Terms)
@@ -49,6 +50,7 @@ class Services:
     ``jwt_secret``: at least 32 bytes.
     ``failover``: a second payment provider for new trades; None where there is only one.
     ``collectors``: the names of the payment providers that can also receive.
+    ``sending``: how users' webhooks are tried; ``allow_private_webhooks``: for development, to any address.
     """
 
     engine: AsyncEngine
@@ -71,6 +73,8 @@ class Services:
     failover: Failover | None = None
     collectors: frozenset[str] = frozenset({"sandbox"})
     streams: StreamRules = field(default_factory=StreamRules)
+    sending: SendingPlan = STANDARD
+    allow_private_webhooks: bool = False
 
     async def purchase_terms_now(self, conn: AsyncConnection) -> Terms:
         """As :meth:`terms_now`, of a purchase.

@@ -56,6 +56,8 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         failover=wiring.failover(settings),
         collectors=frozenset(wiring.collectors(by_name)),
         streams=StreamRules(per_user=settings.event_streams_most),
+        sending=wiring.sending_plan(settings),
+        allow_private_webhooks=settings.webhook_allow_private,
     )
     keeping_keys.cancel()
     await asyncio.gather(keeping_keys, return_exceptions=True)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.webhook_delivery.types import STANDARD
+
 BPS = 10_000
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -61,6 +63,8 @@ class Durations(BaseSettings):
     """How long a payment waits for its payer to become known before it goes back."""
     new_key_cooldown: Seconds = 24 * 60 * 60
     """Not a wait of a trade: how long a PIX key counts as new, from when its user added it."""
+    webhook_failing: Seconds = 5 * 24 * 60 * 60
+    """A webhook endpoint that has taken nothing for so long is disabled."""
     provider_check: Seconds = 30
     """Between two looks at whether each PIX provider answers."""
     provider_down_after: Seconds = 5 * 60
@@ -147,6 +151,13 @@ class Settings(BaseSettings):
     brl_code_api_key: SecretStr = SecretStr("")
     brl_code_webhook_url: str = ""
     brl_code_webhook_secrets: list[Annotated[SecretStr, Field(min_length=24)]] = []
+
+    webhook_allow_private: bool = False
+    """For development: users' webhooks may go over plain HTTP, and into our own network."""
+    webhook_pause_seconds: list[Seconds] = list(STANDARD.pause_seconds)
+    """Between the attempts to deliver a webhook, of which there is one more."""
+    webhook_retry_after_most_seconds: Seconds = STANDARD.retry_after_most_seconds
+    """The most that an endpoint's own Retry-After puts an attempt off."""
 
     address_pool: int = Field(default=50, ge=1)
     """Free addresses that custody keeps derived ahead of need, per network."""

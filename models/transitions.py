@@ -18,6 +18,7 @@ from models.pix_withdrawal import states as pix_withdrawal
 from models.receipt import states as receipt
 from models.reconciliation import states as reconciliation
 from models.transfer import states as transfer
+from models.webhook_delivery import states as webhook_delivery
 
 _State = TypeVar("_State", bound=StrEnum)
 
@@ -44,6 +45,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "break": _texts(reconciliation.NEXT),
     "pix_withdrawal": _texts(pix_withdrawal.NEXT),
     "dispute": _texts(dispute.NEXT),
+    "webhook_delivery": _texts(webhook_delivery.NEXT),
 }
 
 

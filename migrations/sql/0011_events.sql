@@ -64,4 +64,28 @@ BEGIN
     RETURN fresh;
 END $$
 -- ;;
-REVOKE UPDATE, DELETE ON events FROM liquida_runtime
+CREATE TRIGGER webhook_deliveries_follow_the_table BEFORE UPDATE OF status ON webhook_deliveries
+    FOR EACH ROW EXECUTE FUNCTION check_transition('webhook_delivery')
+-- ;;
+CREATE TRIGGER webhook_deliveries_keep_their_subject BEFORE UPDATE ON webhook_deliveries
+    FOR EACH ROW WHEN (
+        (OLD.id, OLD.endpoint_id, OLD.event_id, OLD.kind, OLD.created_at)
+        IS DISTINCT FROM (NEW.id, NEW.endpoint_id, NEW.event_id, NEW.kind, NEW.created_at)
+    ) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER webhook_attempts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON webhook_attempts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+INSERT INTO webhook_cursor (event_id) VALUES (0)
+-- ;;
+CREATE TRIGGER webhook_cursor_only_advances BEFORE UPDATE ON webhook_cursor
+    FOR EACH ROW WHEN (NEW.event_id <= OLD.event_id) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER webhook_cursor_stays BEFORE DELETE OR TRUNCATE ON webhook_cursor
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+REVOKE UPDATE, DELETE ON events, webhook_attempts FROM liquida_runtime
+-- ;;
+REVOKE DELETE ON webhook_endpoints, webhook_deliveries FROM liquida_runtime
+-- ;;
+REVOKE INSERT, DELETE ON webhook_cursor FROM liquida_runtime

@@ -58,15 +58,15 @@ class Sse:
         headers = {"authorization": f"Bearer {self._key}", "accept": "text/event-stream"}
         if self.cursor is not None:
             headers["last-event-id"] = self.cursor
-        async with httpx.AsyncClient(trust_env=False, timeout=NO_TIME) as http:
-            async with http.stream("GET", f"{self._url}{EVENTS}", headers=headers) as reply:
-                assert (200, "text/event-stream") == (
-                    reply.status_code,
-                    reply.headers["content-type"].partition(";")[0],
-                )
-                lines = self._read(reply)
-                assert {} == await anext(lines)
-                yield lines
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=NO_TIME) as http,
+            http.stream("GET", f"{self._url}{EVENTS}", headers=headers) as reply,
+        ):
+            kind = reply.headers["content-type"].partition(";")[0]
+            assert (200, "text/event-stream") == (reply.status_code, kind)
+            lines = self._read(reply)
+            assert {} == await anext(lines)
+            yield lines
 
     async def _read(self, reply: httpx.Response) -> AsyncIterator[dict[str, Any]]:
         """An empty one for each comment, and for the cursor that a stream begins with."""
@@ -239,9 +239,13 @@ class TestStream:
 
     async def test_ends_after_a_while_and_is_resumed(self, door: Door, ana: Person) -> None:
         brief = StreamRules(heartbeat_seconds=30, poll_seconds=0.05, life_seconds=0.2)
-        async with door.other(streams=brief) as other, serving(other) as url, asyncio.timeout(NO_TIME):
-            async with Sse(url, ana.key).open() as messages:
-                assert [] == [message async for message in messages if message]
+        async with (
+            door.other(streams=brief) as other,
+            serving(other) as url,
+            asyncio.timeout(NO_TIME),
+            Sse(url, ana.key).open() as messages,
+        ):
+            assert [] == [message async for message in messages if message]
 
     async def test_does_not_keep_the_server_from_stopping(self, door: Door, ana: Person) -> None:
         async with door.other(streams=WOKEN_ONLY) as other, asyncio.timeout(NO_TIME):

@@ -262,7 +262,9 @@ class TestRights:
         **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
-        **dict.fromkeys(("pix_withdrawal_history", "events"), APPEND),
+        **dict.fromkeys(("pix_withdrawal_history", "events", "webhook_attempts"), APPEND),
+        **dict.fromkeys(("webhook_endpoints", "webhook_deliveries"), KEEP),
+        "webhook_cursor": READ | {"UPDATE"},
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:
