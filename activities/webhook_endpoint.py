@@ -90,7 +90,7 @@ class EndpointDoor:
             httpcore.AsyncConnectionPool(
                 ssl_context=self._tls, max_keepalive_connections=0, network_backend=self._network
             ) as pool,
-            pool.stream("POST", url, headers=headers, content=body) as answer,
+            pool.stream("POST", url, headers=list(headers.items()), content=body) as answer,
         ):
             yield answer
 

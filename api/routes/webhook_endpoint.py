@@ -115,7 +115,7 @@ async def create(body: WebhookEndpointRequest, services: Deps, caller: Caller, o
     """Have events sent to a URL of yours, from now on, in Standard Webhooks form (standardwebhooks.com).
 
     Each is tried at least ten times in 75 hours, until you answer 2xx within 15 seconds; 410 disables the endpoint,
-    and so do five days of failures. A message may come twice, and out of order: `webhook-id` tells it, `id` orders it.
+    and so do five days of failures. A message may come twice (`webhook-id` tells), and out of order (`id` tells).
     """
     url = require_url(body.url, allow_private=services.allow_private_webhooks)
     async with services.engine.begin() as conn:

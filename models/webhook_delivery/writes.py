@@ -34,7 +34,7 @@ async def fan_out(conn: AsyncConnection, plan: SendingPlan, *, most: int) -> boo
     :returns: whether there may be more to do at once.
     """
     cursor = select(webhook_cursor.c.event_id).with_for_update(skip_locked=True)
-    after = (await conn.execute(cursor)).scalar_one_or_none()
+    after: int | None = (await conn.execute(cursor)).scalar_one_or_none()
     if after is None:
         return False
     until = await event_queries.horizon(conn)

@@ -1,7 +1,6 @@
 """Which addresses we may be sent to. A user's URL must not lead us into our own network (SSRF).
 
-Sources: IANA's special-purpose registries, by way of ``ipaddress``; RFC 6052, RFC 3056 and RFC 4380 for the IPv6
-addresses that hold an IPv4 one.
+Sources: IANA's special-purpose registries, by way of ``ipaddress``; RFC 6052 for NAT64.
 """
 
 import ipaddress
@@ -13,17 +12,21 @@ from models.errors import InvalidInput
 URL_LENGTH_MOST = 1_000
 _NAT64 = IPv6Network("64:ff9b::/96")
 _OURS = ("localhost", "local", "internal", "home.arpa")
+"""Ends of names that a private network gives out."""
 
 
 def is_public(address: str) -> bool:
-    """Whether this IP address is one of the internet's at large. An address that holds another is judged by both."""
+    """Whether this IP address is one of the internet's at large. One that wraps an IPv4 address is judged by it."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if not ip.is_global or ip.is_multicast or ip.is_reserved or ip.is_unspecified:
-        return ip.version == 6 and _mapped(ip) is not None and is_public(str(_mapped(ip)))
-    return not isinstance(ip, IPv6Address) or all(is_public(str(inner)) for inner in _inside(ip))
+    if isinstance(ip, IPv6Address):
+        if (wrapped := _wrapped(ip)) is not None:
+            return is_public(str(wrapped))
+        if ip.sixtofour is not None or ip.teredo is not None or ip.is_site_local:
+            return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
 def require_url(text: str, *, allow_private: bool) -> str:
@@ -50,21 +53,15 @@ def require_url(text: str, *, allow_private: bool) -> str:
 
 def _may_be_public(host: str) -> bool:
     """Of a name, only what it itself says. Numbers in any spelling are an address (``127.1``, ``0x7f000001``)."""
-    if ":" in host or host.replace(".", "").isdigit() or host.rpartition(".")[2].startswith("0x"):
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    if ":" in host or last.isdigit() or last.startswith("0x"):
         return is_public(host)
-    last = host.rstrip(".").lower()
-    return "." in last and not any(last == name or last.endswith(f".{name}") for name in _OURS)
+    name = host.rstrip(".").lower()
+    return "." in name and not any(name.endswith(f".{ours}") for ours in _OURS)
 
 
-def _mapped(ip: IPv4Address | IPv6Address) -> IPv4Address | None:
-    return ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-
-
-def _inside(ip: IPv6Address) -> list[IPv4Address]:
-    found = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-    if ip in _NAT64:
-        found.append(IPv4Address(int(ip) & 0xFFFFFFFF))
-    return [inner for inner in found if inner is not None]
+def _wrapped(ip: IPv6Address) -> IPv4Address | None:
+    return IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped
 
 
 def _refused(why: str) -> InvalidInput:
