@@ -45,7 +45,8 @@ crash-matrix: $(INSTALLED) anvil ## Kill every part at every step of a trade and
 	@$(BIN)/python -m tests.chaos.table .liquida/crash-matrix.jsonl
 
 histories: $(INSTALLED) anvil ## Record new workflow histories for the replay test
-	@LIQUIDA_RECORD_HISTORIES=1 $(BIN)/pytest tests/flows/test_replay_and_privacy.py tests/flows/test_p2p.py -k histor
+	@LIQUIDA_RECORD_HISTORIES=1 $(BIN)/pytest tests/flows/test_replay_and_privacy.py tests/flows/test_p2p.py \
+		tests/flows/test_webhook_delivery.py -k "histor or delivery"
 
 map: $(INSTALLED) ## Write docs/map.md: which files speak of which noun
 	@$(BIN)/liquida map

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from api import problems
 from api.courier import Courier
 from api.deps import Services
+from api.event_hub import EventHub
 from api.metrics import Metrics
 from api.middleware import BodyLimit, Watch
 from api.problems import Bug, Problem
@@ -15,6 +16,8 @@ from api.routes import (
     breaks,
     commission,
     dispute,
+    event,
+    event_socket,
     health,
     inbound_webhook,
     instant_trade,
@@ -39,6 +42,8 @@ from api.routes import (
     wallet,
     wallet_history,
     wallet_operation,
+    webhook_delivery,
+    webhook_endpoint,
 )
 from api.routes import document as user_document
 from models.errors import DatabaseUnavailable, InvalidInput, Unauthenticated
@@ -85,6 +90,7 @@ def create_app(services: Services) -> FastAPI:
     app = _build()
     app.state.services = services
     app.state.courier = Courier(services.engine, services.temporal, services.defaults)
+    app.state.event_hub = EventHub(services.engine, services.streams)
     return app
 
 
@@ -136,8 +142,11 @@ def _build() -> FastAPI:
         p2p_block.router,
         p2p_review.router,
         reputation.router,
+        event.router,
+        webhook_endpoint.router,
+        webhook_delivery.router,
     ):
         app.include_router(router, responses=private)
-    for router in (user.router, inbound_webhook.router, health.router):
+    for router in (user.router, inbound_webhook.router, health.router, event_socket.router):
         app.include_router(router)
     return app

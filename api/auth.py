@@ -7,7 +7,7 @@ import jwt
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.deps import Deps
+from api.deps import Deps, Services
 from models.errors import Unauthenticated
 from models.ids import new_id
 from models.user import queries as users
@@ -33,10 +33,18 @@ async def authenticate(
     """:raises Unauthenticated: no key or token, or one that is not valid."""
     if given is None:
         raise Unauthenticated("send the header Authorization: Bearer <API key or token>")
-    by_key = given.credentials.startswith(API_KEY_PREFIX)
-    user_id = "" if by_key else subject(given.credentials, services.jwt_secret.get_secret_value())
+    return await actor_of(services, given.credentials)
+
+
+async def actor_of(services: Services, credentials: str) -> Actor:
+    """Whose API key or token it is.
+
+    :raises Unauthenticated: nobody's, or not any more.
+    """
+    by_key = credentials.startswith(API_KEY_PREFIX)
+    user_id = "" if by_key else subject(credentials, services.jwt_secret.get_secret_value())
     async with services.engine.connect() as conn:
-        find = users.by_api_key(conn, given.credentials) if by_key else users.by_id(conn, user_id)
+        find = users.by_api_key(conn, credentials) if by_key else users.by_id(conn, user_id)
         actor = await find
     if actor is None:
         raise Unauthenticated("this API key or token is not valid, or not any more")

@@ -8,10 +8,12 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 from pydantic import SecretStr, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from starlette.requests import HTTPConnection
 from temporalio.client import Client
 
 from api.courier import Courier
 from api.engine import Defaults
+from api.event_hub import EventHub, StreamRules
 from api.prices import PriceFeed
 from models.assets import Family
 from models.bank_data.types import NewKeyRule
@@ -28,6 +30,7 @@ from models.provider_health.rules import choose
 from models.provider_health.types import Failover
 from models.quote.types import Rates
 from models.secret_box import SecretBox
+from models.webhook_delivery.types import STANDARD, SendingPlan
 from payments.protocol import WebhookEvent
 
 _TERMS = TypeAdapter(Terms)
@@ -53,6 +56,7 @@ class Services:
     ``collectors``: the names of the payment providers that can also receive.
     ``p2p``: the rules of the marketplace; ``chat`` and ``p2p_disputes``: of its chats and disputes.
     ``evidence``: signs evidence packs; None: there are none here.
+    ``sending``: how users' webhooks are tried; ``allow_private_webhooks``: for development, to any address.
     """
 
     engine: AsyncEngine
@@ -78,6 +82,9 @@ class Services:
     chat: ChatRules = field(default_factory=ChatRules)
     p2p_disputes: DisputeRules = field(default_factory=DisputeRules)
     evidence: EvidenceSigner | None = None
+    streams: StreamRules = field(default_factory=StreamRules)
+    sending: SendingPlan = STANDARD
+    allow_private_webhooks: bool = False
 
     async def purchase_terms_now(self, conn: AsyncConnection) -> Terms:
         """As :meth:`terms_now`, of a purchase.
@@ -101,7 +108,7 @@ class Services:
         return Defaults(_TERMS.dump_python(self.terms, mode="json"), _WAITS.dump_python(self.waits, mode="json"))
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     found: Services = request.app.state.services
     return found
 
@@ -111,5 +118,11 @@ def courier(request: Request) -> Courier:
     return found
 
 
+def event_hub(request: HTTPConnection) -> EventHub:
+    found: EventHub = request.app.state.event_hub
+    return found
+
+
 Deps = Annotated[Services, Depends(services)]
 Post = Annotated[Courier, Depends(courier)]
+Hub = Annotated[EventHub, Depends(event_hub)]

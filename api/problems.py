@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import exc as sql
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 from temporalio.service import RPCError
 
@@ -82,7 +83,7 @@ class Relayed(Exception):
 
 
 def problem(
-    request: Request,
+    request: HTTPConnection,
     kind: type[LiquidaError],
     detail: str,
     errors: Iterable[FieldProblem] = (),

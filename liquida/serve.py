@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from socket import socket
 
 import uvicorn
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.app import create_app
 from api.deps import Services
 from api.engine import LazyClient
+from api.event_hub import EventHub, StreamRules
 from api.prices import CachedFeed
 from chains import registry
 from liquida import database, prices, wiring
@@ -22,6 +24,9 @@ IDLE_CONNECTION_SECONDS = 75
 """Longer than clients and load balancers keep one (5 to 60): a server that closes first may cut a request that is
 just being sent, and its caller cannot know whether it was taken.
 """
+STOPPING_SECONDS_MOST = 20
+"""For what is being answered; a client that does not read its answer is not waited for."""
+CLIENT_MESSAGE_BYTES_MOST = 16 * 1024
 
 
 @asynccontextmanager
@@ -54,6 +59,9 @@ async def services(settings: Settings, engine: AsyncEngine) -> AsyncIterator[Ser
         chat=wiring.chat_rules(settings),
         p2p_disputes=wiring.dispute_rules(settings),
         evidence=wiring.evidence_signer(settings),
+        streams=StreamRules(per_user=settings.event_streams_most),
+        sending=wiring.sending_plan(settings),
+        allow_private_webhooks=settings.webhook_allow_private,
     )
     keeping_keys.cancel()
     await asyncio.gather(keeping_keys, return_exceptions=True)
@@ -81,12 +89,29 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         timeout_keep_alive=IDLE_CONNECTION_SECONDS,
+        timeout_graceful_shutdown=STOPPING_SECONDS_MOST,
+        ws="websockets-sansio",
+        ws_max_size=CLIENT_MESSAGE_BYTES_MOST,
+        ws_per_message_deflate=False,
     )
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of events before it waits for open connections: by themselves they end in a quarter hour."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._hub: EventHub = app.state.event_hub
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await self._hub.close()
+        await super().shutdown(sockets)
 
 
 async def run(settings: Settings) -> None:
     """``liquida api``: until SIGTERM or SIGINT."""
     engine = database.engine(settings.database_url, pool=settings.database_pool)
     async with services(settings, engine) as given:
-        await uvicorn.Server(server_config(create_app(given), settings)).serve()
+        app = create_app(given)
+        await Server(app, server_config(app, settings)).serve()
     await engine.dispose()

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.p2p_order.types import Tier
 from models.p2p_trade.party import Party
+from models.webhook_delivery.types import STANDARD
 
 BPS = 10_000
 Seconds = Annotated[float, Field(gt=0)]
@@ -74,6 +75,8 @@ class Durations(BaseSettings):
     """For a second arbiter to approve a ruling that one may not make alone."""
     p2p_chat: Seconds = 30 * 24 * 60 * 60
     """From a P2P trade's end on, until its chat takes no more messages."""
+    webhook_failing: Seconds = 5 * 24 * 60 * 60
+    """A webhook endpoint that has taken nothing for so long is disabled."""
     provider_check: Seconds = 30
     """Between two looks at whether each PIX provider answers."""
     provider_down_after: Seconds = 5 * 60
@@ -177,9 +180,18 @@ class Settings(BaseSettings):
     brl_code_webhook_url: str = ""
     brl_code_webhook_secrets: list[Annotated[SecretStr, Field(min_length=24)]] = []
 
+    webhook_allow_private: bool = False
+    """For development: users' webhooks may go over plain HTTP, and into our own network."""
+    webhook_pause_seconds: list[Seconds] = list(STANDARD.pause_seconds)
+    """Between the attempts to deliver a webhook, of which there is one more."""
+    webhook_retry_after_most_seconds: Seconds = STANDARD.retry_after_most_seconds
+    """The most that an endpoint's own Retry-After puts an attempt off."""
+
     address_pool: int = Field(default=50, ge=1)
     """Free addresses that custody keeps derived ahead of need, per network."""
     relay_seconds: Seconds = 0.2
+    event_streams_most: int = Field(default=10, ge=1)
+    """Of one user, open at once in one API process."""
     watch_seconds: Seconds = 1.0
     worker_metrics_port: int | None = None
     reconcile_days_back: int = Field(default=3, ge=1, le=31)

@@ -29,6 +29,8 @@ from activities.pix import PixActivities
 from activities.pix_refund import PixRefundActivities
 from activities.pix_withdrawal import PixWithdrawalActivities
 from activities.reconciliation import BankStatementActivities, ReconciliationActivities
+from activities.webhook_delivery import WebhookDeliveryActivities
+from activities.webhook_endpoint import EndpointDoor
 from api.engine import Defaults
 from chains import registry
 from chains.keys.sealed_file import SealedFile
@@ -55,6 +57,7 @@ from models.payout.night import Night
 from models.pix_limit.types import PixLimits
 from models.provider_health.types import Failover
 from models.secret_box import SecretBox
+from models.webhook_delivery.types import SendingPlan
 from payments.brl_code import BrlCodeProvider
 from payments.efi import EfiProvider
 from payments.protocol import PixCollector, PixDisputes, PixProvider
@@ -226,6 +229,19 @@ def evidence_signer(settings: Settings) -> EvidenceSigner | None:
     """
     key = settings.evidence_key.get_secret_value()
     return EvidenceSigner(key) if key else None
+
+
+def sending_plan(settings: Settings) -> SendingPlan:
+    return SendingPlan(tuple(settings.webhook_pause_seconds), settings.webhook_retry_after_most_seconds)
+
+
+def webhooks(settings: Settings, engine: AsyncEngine) -> WebhookDeliveryActivities:
+    return WebhookDeliveryActivities(
+        engine,
+        secret_box(settings),
+        EndpointDoor(allow_private=settings.webhook_allow_private),
+        disable_after=timedelta(seconds=settings.durations.webhook_failing),
+    )
 
 
 def defaults(settings: Settings) -> Defaults:
@@ -476,9 +492,10 @@ async def queue_parts(
             refund = PixRefundActivities(engine, collectors(by_name))
             dispute = DisputeActivities(engine, secret_box(settings), disputers(by_name))
             statements = BankStatementActivities(engine, by_name)
+            attempt = webhooks(settings, engine).attempt
             every = settings.durations.provider_check
             parts[PAYMENTS] = QueueParts(
-                [pix.settle, pix.check_return, charge.look, refund.settle, dispute.look, statements.read],
+                [pix.settle, pix.check_return, charge.look, refund.settle, dispute.look, statements.read, attempt],
                 [lambda: watch_providers(engine, by_name, every_seconds=every)],
             )
         yield parts

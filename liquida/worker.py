@@ -27,6 +27,7 @@ from liquida.relay import relay, tidy
 from liquida.schedules import keep_schedules
 from liquida.settings import Settings
 from liquida.watchman import watch_breaks, watch_laws
+from liquida.webhook_fan_out import fan_out
 from workflows.charge import ChargeWorkflow
 from workflows.deposit_return import DepositReturnWorkflow
 from workflows.deposits import DepositsWorkflow
@@ -45,6 +46,7 @@ from workflows.pix_withdrawal import PixWithdrawalWorkflow
 from workflows.pix_withdrawal_return import PixWithdrawalReturnWorkflow
 from workflows.reconciliation import BankReconcileWorkflow, ReconcileWorkflow
 from workflows.transfer import TransferWorkflow
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 log = structlog.get_logger()
 
@@ -68,6 +70,7 @@ WORKFLOWS = (
     LedgerVerifyWorkflow,
     BankReconcileWorkflow,
     ReconcileWorkflow,
+    WebhookDeliveryWorkflow,
 )
 
 RUNNER = SandboxedWorkflowRunner(
@@ -103,6 +106,8 @@ async def serving(
             defaults = wiring.defaults(settings)
             beside.append(lambda: relay(engine, client, defaults, every_seconds=settings.relay_seconds))
             beside.append(lambda: tidy(engine))
+            sending = wiring.sending_plan(settings)
+            beside.append(lambda: fan_out(engine, sending, every_seconds=settings.relay_seconds))
             beside.append(lambda: watch_laws(engine))
             beside.append(lambda: watch_breaks(engine, settings.break_alarm_hours))
             beside.append(lambda: keep_holds(engine))

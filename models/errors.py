@@ -242,6 +242,12 @@ class RequestInProgress(Refused):
     status = 409
 
 
+class TooManyStreams(Refused):
+    type = "too-many-streams"
+    title = "Too many open streams of yours"
+    status = 429
+
+
 class WebhookRejected(Refused):
     type = "webhook-rejected"
     title = "The webhook's signature or time is wrong"

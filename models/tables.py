@@ -31,6 +31,8 @@ from models.reconciliation import tables as reconciliation
 from models.transfer import tables as transfer
 from models.user import tables as user
 from models.wallet import tables as wallet
+from models.webhook_delivery import tables as webhook_delivery
+from models.webhook_endpoint import tables as webhook_endpoint
 
 __all__ = [
     "bank_data",
@@ -66,4 +68,6 @@ __all__ = [
     "transitions",
     "user",
     "wallet",
+    "webhook_delivery",
+    "webhook_endpoint",
 ]

@@ -21,6 +21,7 @@ from models.pix_withdrawal import states as pix_withdrawal
 from models.receipt import states as receipt
 from models.reconciliation import states as reconciliation
 from models.transfer import states as transfer
+from models.webhook_delivery import states as webhook_delivery
 
 _State = TypeVar("_State", bound=StrEnum)
 
@@ -50,6 +51,7 @@ ALL: dict[str, dict[str, frozenset[str]]] = {
     "p2p_dispute": _texts(p2p_dispute.NEXT),
     "p2p_order": _texts(p2p_order.NEXT),
     "p2p_trade": _texts(p2p_trade.NEXT),
+    "webhook_delivery": _texts(webhook_delivery.NEXT),
 }
 
 

@@ -17,7 +17,6 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
@@ -440,7 +439,7 @@ def _settings(
 async def _serve(settings: Settings, engine: AsyncEngine) -> AsyncIterator[FastAPI]:
     async with serve.services(settings, engine) as services:
         app = create_app(services)
-        server = uvicorn.Server(serve.server_config(app, settings))
+        server = serve.Server(app, serve.server_config(app, settings))
         server.capture_signals = _leave_signals_alone  # type: ignore[method-assign]
         running = asyncio.create_task(server.serve())
         while not server.started:

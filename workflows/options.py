@@ -56,5 +56,8 @@ SEND = _call(CHAIN, limit=timedelta(seconds=60), first=timedelta(milliseconds=50
 PAY = _call(PAYMENTS, limit=timedelta(seconds=60), first=timedelta(milliseconds=500), most=timedelta(seconds=30))
 """Send or ask a provider, by the payout's one key."""
 
+DELIVER = _call(PAYMENTS, limit=timedelta(seconds=45), first=timedelta(seconds=1), most=timedelta(minutes=1))
+"""Hand a message to a user's endpoint, from where there is a way out. Its refusal is an outcome, not a fault."""
+
 WATCH = _call(CHAIN, limit=timedelta(minutes=15), first=timedelta(milliseconds=500), most=timedelta(seconds=30))
 """One long turn of looking at a network."""

@@ -30,7 +30,62 @@ BEGIN
     RETURN last - coalesce(back, 0);
 END $$
 -- ;;
+-- Base units as the plain decimal that the API shows: exact, with all decimals of the asset.
+CREATE FUNCTION decimal_text(units numeric, decimals int) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT ((coalesce(units, 0)::text || 'e-' || decimals)::numeric)::text
+$$
+-- ;;
 CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 -- ;;
-REVOKE UPDATE, DELETE ON events FROM liquida_runtime
+-- ledger_post, and each user's balances that it moved, told in the same round trip. ledger_post itself stays as it is.
+CREATE FUNCTION ledger_post_and_tell(
+    keys text[], kinds text[], refs text[], reasons text[],
+    numbers int[], owners text[], assets text[], purposes text[], amounts numeric[]
+) RETURNS boolean[] LANGUAGE plpgsql
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    fresh boolean[] := ledger_post(keys, kinds, refs, reasons, numbers, owners, assets, purposes, amounts);
+BEGIN
+    IF true = ANY (fresh) AND cardinality(array_remove(owners, NULL)) > 0 THEN
+        INSERT INTO events (user_id, kind, payload)
+            SELECT a.owner, 'balance_update', jsonb_build_object(
+                    'asset', s.symbol, 'network', s.network_id,
+                    'available', decimal_text(sum(a.balance) FILTER (WHERE a.purpose = 'available'), s.decimals),
+                    'locked', decimal_text(sum(a.balance) FILTER (WHERE a.purpose <> 'available'), s.decimals))
+                FROM (
+                    SELECT DISTINCT p.owner, p.asset FROM unnest(numbers, owners, assets) AS p(number, owner, asset)
+                    WHERE p.owner IS NOT NULL AND fresh[p.number]
+                ) AS moved
+                JOIN ledger_accounts AS a ON a.owner = moved.owner AND a.asset_id = moved.asset
+                JOIN public.assets AS s ON s.id = moved.asset
+                GROUP BY a.owner, s.id ORDER BY a.owner, s.id;
+    END IF;
+    RETURN fresh;
+END $$
+-- ;;
+CREATE TRIGGER webhook_deliveries_follow_the_table BEFORE UPDATE OF status ON webhook_deliveries
+    FOR EACH ROW EXECUTE FUNCTION check_transition('webhook_delivery')
+-- ;;
+CREATE TRIGGER webhook_deliveries_keep_their_subject BEFORE UPDATE ON webhook_deliveries
+    FOR EACH ROW WHEN (
+        (OLD.id, OLD.endpoint_id, OLD.event_id, OLD.kind, OLD.created_at)
+        IS DISTINCT FROM (NEW.id, NEW.endpoint_id, NEW.event_id, NEW.kind, NEW.created_at)
+    ) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER webhook_attempts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON webhook_attempts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+INSERT INTO webhook_cursor (event_id) VALUES (0)
+-- ;;
+CREATE TRIGGER webhook_cursor_only_advances BEFORE UPDATE ON webhook_cursor
+    FOR EACH ROW WHEN (NEW.event_id <= OLD.event_id) EXECUTE FUNCTION refuse_other_order()
+-- ;;
+CREATE TRIGGER webhook_cursor_stays BEFORE DELETE OR TRUNCATE ON webhook_cursor
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+-- ;;
+REVOKE UPDATE, DELETE ON events, webhook_attempts FROM liquida_runtime
+-- ;;
+REVOKE DELETE ON webhook_endpoints, webhook_deliveries FROM liquida_runtime
+-- ;;
+REVOKE INSERT, DELETE ON webhook_cursor FROM liquida_runtime

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 LAWS = Path(__file__).parent.parent / "sql" / "0013_p2p_charges.sql"
 

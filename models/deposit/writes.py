@@ -1,19 +1,25 @@
 """Deposits as blocks come, go and become final."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from pydantic import JsonValue
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.deposit.tables import chain_blocks, deposits
 from models.deposit.types import BlockMark, Found
+from models.event.types import Event, EventKind
+from models.event.writes import tell
 from models.instant_trade.advance import receive
 from models.instant_trade.writes import workflow_id
 from models.ledger.chart import Purpose, available, custody, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
+from models.money import units_text
+from models.network.tables import assets
 from models.outbox import look, put
 from models.wallet.allocate import AddressRole
 from models.wallet.tables import system_addresses
@@ -32,11 +38,12 @@ async def rewind(conn: AsyncConnection, network_id: str, height: int) -> int:
         update(deposits)
         .where(d.network_id == network_id, d.status == "seen", d.block_height > height)
         .values(status="orphaned")
-        .returning(d.trade_id)
+        .returning(d.id, d.trade_id)
     )
-    trades = [row.trade_id for row in orphaned]
-    await _tell(conn, trades)
-    return len(trades)
+    rows = orphaned.all()
+    await _tell_users(conn, [row.id for row in rows])
+    await _tell(conn, [row.trade_id for row in rows])
+    return len(rows)
 
 
 async def record(conn: AsyncConnection, network_id: str, blocks: Iterable[BlockMark], found: Iterable[Found]) -> None:
@@ -46,6 +53,7 @@ async def record(conn: AsyncConnection, network_id: str, blocks: Iterable[BlockM
     may do something else in another block.
     """
     trades: list[str | None] = []
+    changed: list[int] = []
     for deposit in found:
         row = {**asdict(deposit), "network_id": network_id, "status": "seen"}
         again = (
@@ -56,8 +64,9 @@ async def record(conn: AsyncConnection, network_id: str, blocks: Iterable[BlockM
                 set_=row,
                 where=deposits.c.status != "final",
             )
+            .returning(deposits.c.id)
         )
-        await conn.execute(again)
+        changed += (await conn.execute(again)).scalars()
         trades.append(deposit.trade_id)
     for block in blocks:
         mark = {"network_id": network_id, "height": block.height, "hash": block.hash}
@@ -69,6 +78,7 @@ async def record(conn: AsyncConnection, network_id: str, blocks: Iterable[BlockM
     newest = select(func.max(chain_blocks.c.height)).where(chain_blocks.c.network_id == network_id).scalar_subquery()
     old = chain_blocks.c.height < newest - KEPT_BLOCKS
     await conn.execute(delete(chain_blocks).where(chain_blocks.c.network_id == network_id, old))
+    await _tell_users(conn, changed)
     await _tell(conn, trades)
 
 
@@ -115,7 +125,36 @@ async def book(conn: AsyncConnection, deposit_id: int) -> None:
     await conn.execute(
         update(deposits).where(d.id == deposit_id).values(status="final", booked_to=booked_to, final_at=func.now())
     )
+    await _tell_users(conn, [deposit_id])
 
 
 async def _tell(conn: AsyncConnection, trades: Iterable[str | None]) -> None:
     await put(conn, *(look(workflow_id(trade_id)) for trade_id in sorted({t for t in trades if t})))
+
+
+async def _tell_users(conn: AsyncConnection, deposit_ids: Sequence[int]) -> None:
+    """Whose address it is, is told. Nobody else: an event of no user would be everybody's."""
+    if not deposit_ids:
+        return
+    d = deposits.c
+    statement = (
+        select(deposits, system_addresses.c.user_id, assets.c.symbol, assets.c.decimals)
+        .join(system_addresses, system_addresses.c.id == d.address_id)
+        .join(assets, assets.c.id == d.asset_id)
+        .where(d.id.in_(deposit_ids), system_addresses.c.user_id.is_not(None))
+        .order_by(d.id)
+    )
+    rows = (await conn.execute(statement)).all()
+    await tell(conn, *(Event(EventKind.DEPOSIT_STATUS_CHANGE, row.user_id, _payload(row)) for row in rows))
+
+
+def _payload(row: Row[Any]) -> dict[str, JsonValue]:
+    return {
+        "deposit_id": str(row.id),
+        "txid": row.txid,
+        "trade_id": row.trade_id,
+        "asset": row.symbol,
+        "network": row.network_id,
+        "status": row.status,
+        "amount": units_text(row.amount_units, row.decimals),
+    }

@@ -1,6 +1,7 @@
 """Reading events by cursor, without gap and without repetition."""
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import cast, func, select, union_all
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.event.tables import events
@@ -15,6 +16,12 @@ async def horizon(conn: AsyncConnection) -> int:
     Read the events by later statements: those see what was committed until then.
     """
     return int((await conn.execute(select(func.event_horizon()))).scalar_one())
+
+
+async def last(conn: AsyncConnection) -> int:
+    """The last id ever given. No cursor of ours is beyond it, while a horizon may step back."""
+    given = func.coalesce(func.pg_sequence_last_value(cast("events_id_seq", REGCLASS)), 0)
+    return int((await conn.execute(select(given))).scalar_one())
 
 
 async def page(conn: AsyncConnection, user_id: str, *, after: int, until: int, most: int) -> list[Told]:
@@ -36,8 +43,8 @@ async def page(conn: AsyncConnection, user_id: str, *, after: int, until: int, m
     return [Told(**row._mapping) for row in found]
 
 
-async def readers(conn: AsyncConnection, *, after: int, until: int, most: int) -> set[str] | None:
-    """Whom the events between those cursors are for; None: everybody, or more than ``most`` users."""
-    statement = select(events.c.user_id).where(events.c.id > after, events.c.id <= until).distinct().limit(most + 1)
+async def readers(conn: AsyncConnection, *, after: int, until: int) -> set[str] | None:
+    """Whom the events between those cursors are for; None: everybody."""
+    statement = select(events.c.user_id).where(events.c.id > after, events.c.id <= until).distinct()
     found = set((await conn.execute(statement)).scalars())
-    return None if None in found or len(found) > most else found
+    return None if None in found else found

@@ -47,6 +47,10 @@ class Told:
     payload: dict[str, JsonValue]
     at: datetime
 
+    def message(self) -> dict[str, JsonValue]:
+        """The event as it is sent, the same by stream, socket and webhook."""
+        return {"id": str(self.id), "type": self.kind, "timestamp": self.at.isoformat(), "data": self.payload}
+
 
 def notification(user_id: str, *, code: str, about: str, text: str) -> Event:
     """A sentence for a person.

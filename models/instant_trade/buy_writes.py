@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.charge import writes as charges
 from models.document import queries as documents
 from models.errors import DocumentMissing
+from models.event.writes import tell
 from models.instant_trade.moment import require
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import instant_trades
 from models.instant_trade.types import Lock, Step, Terms, TradeInput, Waits
-from models.instant_trade.writes import QUOTED, log, next_reference, set_lock, start
+from models.instant_trade.writes import QUOTED, accepted, log, next_reference, set_lock, start
 from models.outbox import put
 from models.quote.types import Delivery, Quote
 from models.wallet import allocate
@@ -49,6 +50,7 @@ async def accept(
         )
     )
     await log(conn, trade_id, 1, None, Step(status), actor=quote.user_id)
+    await tell(conn, accepted(trade_id, quote, status))
     window = terms.payment_window_seconds
     await set_lock(conn, trade_id, Lock.PAYMENT_WINDOW, now, window)
     charge = await charges.order(

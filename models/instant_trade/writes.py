@@ -13,6 +13,8 @@ from models import transitions
 from models.bank_data import writes as bank_data
 from models.bank_data.types import NewKeyRule
 from models.errors import Broken, InsufficientFunds
+from models.event.types import Event, EventKind
+from models.event.writes import tell
 from models.instant_trade.states import TradeStatus
 from models.instant_trade.tables import instant_trade_history, instant_trades, trade_locks
 from models.instant_trade.types import Lock, Step, Terms, Trade, TradeInput, Waits
@@ -115,6 +117,7 @@ async def accept(
         )
     )
     await log(conn, trade_id, 1, None, Step(status), actor=quote.user_id)
+    await tell(conn, accepted(trade_id, quote, status))
     if from_custody:
         await _begin_custody_transfer(conn, quote, trade_id, source)
         await set_lock(conn, trade_id, Lock.CHAIN_TIMEOUT, now, terms.chain_timeout_seconds)
@@ -132,7 +135,25 @@ async def step(conn: AsyncConnection, trade: Trade, to: Step, *, actor: str = "s
     """
     transitions.check("instant_trade", trade.status, to.status)
     await log(conn, trade.id, trade.version + 1, trade.status, to, actor=actor)
-    return await write(conn, trade, status=to.status, reason=to.reason)
+    after = await write(conn, trade, status=to.status, reason=to.reason)
+    await tell(conn, _changed(trade.user_id, trade.id, trade.operation, to, after.version))
+    return after
+
+
+def accepted(trade_id: str, quote: Quote, status: TradeStatus) -> Event:
+    """The first event of a trade."""
+    return _changed(quote.user_id, trade_id, quote.operation, Step(status), 1)
+
+
+def _changed(user_id: str, trade_id: str, operation: Side, to: Step, version: int) -> Event:
+    payload: dict[str, JsonValue] = {
+        "trade_id": trade_id,
+        "operation": operation,
+        "status": to.status,
+        "reason": to.reason,
+        "version": version,
+    }
+    return Event(EventKind.TRADE_STATUS_CHANGE, user_id, payload)
 
 
 async def note(

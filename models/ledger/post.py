@@ -29,7 +29,9 @@ _PARAMETERS = {
     "purposes": "text[]",
     "amounts": "numeric[]",
 }
-_POST = text(f"SELECT ledger_post({', '.join(f'CAST(:{name} AS {kind})' for name, kind in _PARAMETERS.items())})")
+_POST = text(
+    f"SELECT ledger_post_and_tell({', '.join(f'CAST(:{name} AS {kind})' for name, kind in _PARAMETERS.items())})"
+)
 _POST_ALONE = f"SELECT ledger_post({', '.join(f'${number + 1}' for number in range(len(_PARAMETERS)))})"
 _NEVER_NEGATIVE = {"ledger_accounts_never_negative", "ledger_postings_never_negative"}
 _KEY_REUSED = "LQ001"
@@ -52,6 +54,8 @@ async def post(conn: AsyncConnection, *transactions: Transaction) -> list[bool]:
 
     The same key with the same content is the first posting again: nothing moves twice. Who posts for several users
     names them all in the first call: their locks are then taken in one order, and nobody waits crosswise.
+    Each user is told of the balances that moved (``balance_update``), in the same transaction and round trip: so no
+    flow can forget it, and :func:`post_alone`, which is for loads where each posting counts, does not pay for it.
     :returns: for each transaction, whether this call was the first to post it.
     :raises InsufficientFunds: an account would fall below zero. The caller's database transaction is
         void then: open a savepoint around this call to go on.

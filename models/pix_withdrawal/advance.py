@@ -11,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models import transitions
 from models.assets import BRL
 from models.errors import Broken
+from models.event.types import Event, EventKind
+from models.event.writes import tell
 from models.ledger.chart import Purpose, available, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, Transaction, move
+from models.money import units_text
 from models.payout import queries as payouts
 from models.payout.states import PayoutStatus
 from models.payout.types import Payout
@@ -78,7 +81,21 @@ async def write(
     if (await conn.execute(statement)).rowcount != 1:
         raise Broken(f"withdrawal {withdrawal.id} changed while its row was locked")
     await log(conn, withdrawal.id, version, withdrawal.status, step, actor=actor, details=details)
+    if step.status is not withdrawal.status:
+        await tell(conn, changed(withdrawal.user_id, withdrawal.id, withdrawal.amount_centavos, step, version))
     return replace(withdrawal, status=step.status, reason=step.reason, version=version)
+
+
+def changed(user_id: str, withdrawal_id: str, amount_centavos: int, step: Step, version: int) -> Event:
+    """What the user is told of a step."""
+    payload: dict[str, JsonValue] = {
+        "withdrawal_id": withdrawal_id,
+        "status": step.status,
+        "reason": step.reason,
+        "amount": units_text(amount_centavos, BRL.decimals),
+        "version": version,
+    }
+    return Event(EventKind.WITHDRAWAL_STATUS_CHANGE, user_id, payload)
 
 
 async def log(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.bank_data import writes as bank_data
 from models.bank_data.types import NewKeyRule
 from models.errors import IllegalTransition
+from models.event.writes import tell
 from models.instant_trade.types import Attestation, Terms, Waits
 from models.ledger.post import post
 from models.outbox import look, put
@@ -20,7 +21,7 @@ from models.pix_limit import queries as limits
 from models.pix_limit.rules import Movement, require
 from models.pix_limit.types import PixLimits
 from models.pix_withdrawal import messages, queries
-from models.pix_withdrawal.advance import advance, hold, log, payout_of, write
+from models.pix_withdrawal.advance import advance, changed, hold, log, payout_of, write
 from models.pix_withdrawal.rules import WAITING
 from models.pix_withdrawal.states import PixWithdrawalStatus
 from models.pix_withdrawal.tables import pix_withdrawals
@@ -82,6 +83,7 @@ async def accept(
         )
     )
     await log(conn, withdrawal_id, 1, None, Step(status), actor=user_id)
+    await tell(conn, changed(user_id, withdrawal_id, amount_centavos, Step(status), 1))
     await post(conn, hold(withdrawal_id, user_id, amount_centavos))
     await payouts.order(
         conn,

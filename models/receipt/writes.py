@@ -7,6 +7,7 @@ bank: spendable (``pix_clearing``) or under its block (``pix_blocked``).
 from dataclasses import asdict, replace
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,11 +17,14 @@ from models.charge.types import Charge
 from models.dispute import queries as disputes
 from models.dispute.writes import bells
 from models.errors import Broken
+from models.event.types import Event, EventKind
+from models.event.writes import tell
 from models.ids import new_id
 from models.instant_trade import queries as trades
 from models.ledger.chart import Account, Purpose, available, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
+from models.money import units_text
 from models.outbox import put
 from models.pix_refund import writes as refunds
 from models.receipt import queries
@@ -118,6 +122,7 @@ async def _add(conn: AsyncConnection, charge: Charge, seen: Seen) -> Receipt:
     )
     row = {name: value for name, value in asdict(found).items() if value is not None}
     await conn.execute(insert(pix_receipts).values(row))
+    await tell(conn, _changed(found))
     if not seen.is_blocked:
         await _move(conn, charge, found, "receive", BANK, PENDING)
     elif seen.amount_centavos:
@@ -176,4 +181,22 @@ async def _step(conn: AsyncConnection, receipt: Receipt, after: ReceiptStatus, *
     )
     if (await conn.execute(statement)).rowcount != 1:
         raise Broken(f"receipt {receipt.id} changed while its charge was locked")
-    return replace(receipt, status=after, version=receipt.version + 1, **columns)
+    changed = replace(receipt, status=after, version=receipt.version + 1, **columns)
+    if after is not receipt.status:
+        await tell(conn, _changed(changed))
+    return changed
+
+
+def _changed(receipt: Receipt) -> Event:
+    """``deposit_id``: of the charge it was paid on, which is a deposit of reais or a purchase."""
+    payload: dict[str, JsonValue] = {
+        "deposit_id": receipt.charge_key,
+        "receipt_id": receipt.id,
+        "asset": BRL.id,
+        "network": None,
+        "status": receipt.status,
+        "reason": receipt.reason,
+        "amount": units_text(receipt.amount_centavos, BRL.decimals),
+        "version": receipt.version,
+    }
+    return Event(EventKind.DEPOSIT_STATUS_CHANGE, receipt.user_id, payload)

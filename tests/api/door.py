@@ -19,6 +19,7 @@ from api.deps import Services
 from api.prices import CachedFeed
 from chains import registry
 from liquida.prices import FixedFeed
+from liquida.serve import Server
 from models.assets import Asset, Family, Network
 from models.bank_data.types import NewKeyRule
 from models.errors import EngineUnavailable
@@ -232,7 +233,8 @@ async def services(engine: AsyncEngine) -> Services:
 async def serving(door: Door) -> AsyncIterator[str]:
     """The same API on a port of its own, by the server that production runs; its address."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(door.app, port=port, log_config=None, lifespan="off"))
+    config = uvicorn.Config(door.app, port=port, log_config=None, lifespan="off", ws="websockets-sansio")
+    server = Server(door.app, config)
     running = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
@@ -9,9 +10,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models.event import queries
-from models.event.types import Event, EventKind, notification
+from models.event.types import Event, EventKind, Told, notification
 from models.event.writes import tell
-from tests.models.world import World
+from models.ledger.chart import Purpose, available, custody, held, house
+from models.ledger.post import post
+from models.ledger.types import Kind, move
+from models.money import EXACT
+from models.user.writes import add_user
+from tests.models.world import COIN, ETH, World
 
 TELLERS = 8
 EACH = 25
@@ -168,3 +174,56 @@ class TestHorizon:
 
         assert sorted(f"{number}/{count}" for number in range(TELLERS) for count in range(EACH)) == sorted(seen)
         assert seen.index("3/4") < seen.index("3/5")
+
+
+async def told_to(world: World, user_id: str | None = None) -> list[Told]:
+    async with world.engine.connect() as conn:
+        until = await queries.horizon(conn)
+        return await queries.page(conn, user_id or world.user_id, after=0, until=until, most=1000)
+
+
+class TestLedger:
+    async def test_tells_each_users_balances_after_a_posting(self, world: World) -> None:
+        free, kept = available(world.user_id, ETH.id), held(world.user_id, ETH.id)
+        async with world.engine.begin() as conn:
+            await post(conn, move("d", Kind.DEPOSIT, "d", custody("ethereum", ETH.id), free, 2**200))
+            await post(conn, move("h", Kind.HOLD, "h", free, kept, COIN))
+
+        payloads = [one.payload for one in await told_to(world)]
+
+        whole = f"{Decimal(2**200).scaleb(-18, EXACT):f}"
+        assert [
+            {"asset": "ETH", "network": "ethereum", "available": whole, "locked": "0.000000000000000000"},
+            {
+                "asset": "ETH",
+                "network": "ethereum",
+                "available": f"{Decimal(2**200 - COIN).scaleb(-18, EXACT):f}",
+                "locked": "1.000000000000000000",
+            },
+        ] == payloads
+
+    async def test_tells_nothing_of_a_posting_that_was_there(self, world: World) -> None:
+        free = available(world.user_id, ETH.id)
+        for _ in range(2):
+            async with world.engine.begin() as conn:
+                await post(conn, move("d", Kind.DEPOSIT, "d", custody("ethereum", ETH.id), free, 5))
+
+        assert 1 == len(await told_to(world))
+
+    async def test_tells_nobody_what_the_house_moves(self, world: World) -> None:
+        async with world.engine.begin() as conn:
+            desk, fees = house(Purpose.DESK, ETH.id), house(Purpose.FEES, ETH.id)
+            await post(conn, move("f", Kind.FUNDING, "f", desk, fees, 5))
+
+        assert 0 == await world.scalar("SELECT count(*) FROM events")
+
+    async def test_tells_all_whom_one_posting_moves(self, world: World) -> None:
+        async with world.engine.begin() as conn:
+            other = (await add_user(conn, email="bia@example.com")).user_id
+            mine, theirs = available(world.user_id, "BRL"), available(other, "BRL")
+            await post(conn, move("d", Kind.FUNDING, "d", house(Purpose.DESK, "BRL"), mine, 250))
+            await post(conn, move("t", Kind.TRANSFER, "t", mine, theirs, 100))
+
+        assert [["2.50", "1.50"], ["1.00"]] == [
+            [one.payload["available"] for one in await told_to(world, user)] for user in (world.user_id, other)
+        ]

@@ -262,7 +262,7 @@ class TestRights:
         **dict.fromkeys(("bank_lines", "breaks"), KEEP),
         **dict.fromkeys(("transfer_transactions", "transfer_attempts", "user_documents"), KEEP),
         **dict.fromkeys(("charges", "pix_receipts", "pix_refunds", "pix_withdrawals", "pix_disputes"), KEEP),
-        **dict.fromkeys(("pix_withdrawal_history", "p2p_trade_history", "events"), APPEND),
+        **dict.fromkeys(("pix_withdrawal_history", "p2p_trade_history"), APPEND),
         **dict.fromkeys(("payment_methods", "p2p_orders", "p2p_trades"), KEEP),
         **dict.fromkeys(("p2p_messages", "p2p_files", "p2p_dispute_statements"), APPEND),
         **dict.fromkeys(("p2p_dispute_offers", "p2p_dispute_history"), APPEND),
@@ -270,6 +270,9 @@ class TestRights:
         **dict.fromkeys(("p2p_escrows", "p2p_results"), READ),
         "p2p_reviews": KEEP,
         "p2p_blocks": APPEND | {"DELETE"},
+        **dict.fromkeys(("events", "webhook_attempts"), APPEND),
+        **dict.fromkeys(("webhook_endpoints", "webhook_deliveries"), KEEP),
+        "webhook_cursor": READ | {"UPDATE"},
     }
 
     async def test_are_no_more_than_each_table_needs(self, world: World) -> None:

@@ -32,11 +32,12 @@ class Received:
 
 
 class Receiver:
-    """``answer``: from what came to the status to send."""
+    """``answer``: from what came to the status to send. ``more``: headers to send with it."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.answer: Callable[[Received], int] = lambda _: 200
+        self.more: dict[str, str] = {}
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,6 +50,8 @@ class Receiver:
                 receiver.received.append(received)
                 self.send_response(receiver.answer(received))
                 self.send_header("content-length", "0")
+                for name, value in receiver.more.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
