@@ -37,5 +37,5 @@ BEGIN
 END $$
 -- ;;
 CREATE TRIGGER p2p_trades_need_a_receipt BEFORE UPDATE OF status ON p2p_trades
-    FOR EACH ROW WHEN (NEW.reason = 'pix_received' AND OLD.ended_at IS NULL)
+    FOR EACH ROW WHEN (NEW.settlement = 'charge' AND NEW.status IN ('completed', 'split') AND OLD.ended_at IS NULL)
     EXECUTE FUNCTION p2p_trade_guard_receipt()

@@ -22,6 +22,7 @@ from models.p2p_dispute.types import (
     RulingReason,
     Step,
 )
+from models.p2p_trade.rules import require_divisible
 from models.p2p_trade.types import P2PTrade
 from models.secret_box import SecretBox
 
@@ -43,10 +44,11 @@ async def rule(
     A first ruling waits for its window of appeal; one after an appeal is carried out at once.
     :raises NotFound: there is no such dispute.
     :raises Forbidden: a party, or one who had a hand in the ruling that was appealed.
-    :raises IllegalTransition: no ruling is asked for.
+    :raises IllegalTransition: no ruling is asked for, or this trade is not divided by words.
     """
     trade, dispute = await _entered(conn, dispute_id)
     require_ruling(trade, dispute, await queries.rulings(conn, box, dispute_id), arbiter_id)
+    require_divisible(trade, order.buyer_bps)
     needs_second = trade.total_centavos > rules.alone_most_centavos
     ruling_id = new_id()
     await conn.execute(

@@ -29,6 +29,7 @@ from models.p2p_dispute.types import (
     Step,
 )
 from models.p2p_file import queries as files
+from models.p2p_trade.rules import require_divisible
 from models.p2p_trade.types import P2PTrade, Party
 from models.secret_box import SecretBox
 
@@ -86,10 +87,11 @@ async def offer(conn: AsyncConnection, trade_id: str, *, user_id: str, buyer_bps
 
     :param buyer_bps: 1 to 9999; giving in altogether is :func:`concede`.
     :raises NotFound: there is no such trade of this user, or it has no dispute.
-    :raises IllegalTransition: the dispute is over.
+    :raises IllegalTransition: the dispute is over, or this trade is not divided by words.
     :raises LimitExceeded: the party made as many as it may.
     """
     trade, dispute, _ = await _entered(conn, trade_id, user_id)
+    require_divisible(trade, buyer_bps)
     made = [each for each in await queries.offers(conn, dispute.id) if each.user_id == user_id]
     if len(made) >= OFFERS_MOST:
         raise LimitExceeded(f"a party makes at most {OFFERS_MOST} proposals")

@@ -132,16 +132,28 @@ def refuse(refusal: Refusal, status: P2PTradeStatus) -> Refused:
     return Forbidden(words) if refusal is R.NOT_YOUR_PART else IllegalTransition(words)
 
 
+def require_divisible(trade: P2PTrade, buyer_bps: int) -> None:
+    """Whether people may give the buyer so much of the coins.
+
+    :raises IllegalTransition: a charge pays for the trade. Its reais reach the seller only by the receipt that releases
+        all of it; coins given away by words would be paid for with reais that then go back to the buyer.
+    """
+    if trade.settlement is Settlement.CHARGE and buyer_bps:
+        raise IllegalTransition(
+            "this trade's coins are released by the bank's receipt alone: all of them can go back"
+        )
+
+
 def next_step(trade: P2PTrade, now: datetime, charge: ChargeFacts | None = None) -> Step | None:
     """What the clock and the bank demand. Time never decides about a payment that somebody claims: people do.
 
     :param charge: of a trade that is settled by one.
     """
+    is_late = trade.deadline_at is not None and now >= trade.deadline_at
+    if charge is not None and trade.status not in ENDED:
+        return _next_of_charge(trade.status, charge, is_late=is_late)
     if trade.deadline_at is None:
         return None
-    is_late = now >= trade.deadline_at
-    if charge is not None:
-        return _next_of_charge(trade.status, charge, is_late=is_late)
     if trade.status is S.OPEN:
         return Step(S.EXPIRED, "not_paid_in_time") if is_late else None
     if is_late:
@@ -151,6 +163,8 @@ def next_step(trade: P2PTrade, now: datetime, charge: ChargeFacts | None = None)
 
 def _next_of_charge(status: P2PTradeStatus, charge: ChargeFacts, *, is_late: bool) -> Step | None:
     """The window is over once the bank was asked after it: until then nobody knows whether it was paid in time."""
+    if status is S.DISPUTED:
+        return None if charge.is_undecided or not charge.is_heard else Step(S.REFUNDED, "payment_went_back")
     if status is S.PAYMENT_SENT:
         if not charge.is_undecided:
             return Step(S.OPEN, "payment_went_back")

@@ -19,9 +19,9 @@ from models.ledger.post import post
 from models.p2p_dispute.follow import follow
 from models.p2p_order.tables import p2p_orders
 from models.p2p_trade import queries
-from models.p2p_trade.division import outcome
+from models.p2p_trade.division import buyer_bps_of, outcome
 from models.p2p_trade.messages import told
-from models.p2p_trade.rules import deadline_of
+from models.p2p_trade.rules import deadline_of, require_divisible
 from models.p2p_trade.states import ENDED, P2PTradeStatus
 from models.p2p_trade.tables import p2p_trade_history, p2p_trades
 from models.p2p_trade.types import PIX_RECEIVED, P2PTrade, Step
@@ -49,6 +49,8 @@ async def take(
     """
     if step.status is not trade.status:
         transitions.check("p2p_trade", trade.status, step.status)
+    if step != PIX_RECEIVED:
+        require_divisible(trade, buyer_bps_of(step.status, buyer_bps))
     after = await _write(conn, _after(trade, step, now, buyer_bps), before=trade)
     await log(conn, after, step, before=trade.status, actor=actor, details=details)
     if after.status in UNSOLD:

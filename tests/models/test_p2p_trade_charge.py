@@ -220,6 +220,30 @@ class TestBlock:
         assert (SOLD, BOUGHT) == await market.purses()
         assert {} == await market.broken_laws()
 
+    async def test_that_ends_at_the_payers_in_a_dispute_gives_the_coins_back(self, market: Market) -> None:
+        trade_id = await market.open_charge()
+        pix = await market.gets(trade_id, blocked=True)
+        await market.wait(trade_id, BLOCK_MOST.total_seconds())
+
+        market.desk.take_back(pix)
+        await market.hear(trade_id)
+
+        assert ("refunded", "payment_went_back", "system") == (await market.log(trade_id))[-1]
+        assert (FREE, FREE) == await market.purses()
+        assert {} == await market.broken_laws()
+
+    @pytest.mark.parametrize(("outcome", "bps"), [(Outcome.RELEASE, None), (Outcome.SPLIT, 5_000)])
+    async def test_leaves_no_ruling_but_that_the_coins_go_back(
+        self, market: Market, outcome: Outcome, bps: int | None
+    ) -> None:
+        trade_id = await market.open_charge()
+        await market.gets(trade_id, blocked=True)
+        await market.wait(trade_id, BLOCK_MOST.total_seconds())
+
+        with pytest.raises(IllegalTransition, match="receipt alone"):
+            await market.decide(trade_id, outcome, bps)
+        assert S.DISPUTED is (await market.read(trade_id)).status
+
     async def test_lifted_after_a_ruling_sends_the_reais_back(self, market: Market) -> None:
         trade_id = await market.open_charge()
         pix = await market.gets(trade_id, blocked=True)
