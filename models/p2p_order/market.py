@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    any_,
     case,
     cast,
     column,
@@ -22,7 +23,6 @@ from sqlalchemy import (
     tuple_,
     values,
 )
-from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL
@@ -180,12 +180,13 @@ def _books(books: Sequence[Book]) -> Any:
 
 def _price(b: Any) -> ColumnElement[Any]:
     """As :func:`models.p2p_order.rules.price_now`; null where that raises."""
-    exact = b.c.market * (literal(Decimal(1).scaleb(-4), _EXACT) * (BPS + _O.margin_bps))
+    market = cast(b.c.market, _EXACT)
+    exact = market * (literal(Decimal(1).scaleb(-4), _EXACT) * (BPS + _O.margin_bps))
     ticks = exact * b.c.scale
     rounded = case((_O.side == Side.SELL, func.ceil(ticks)), else_=func.floor(ticks)) * b.c.tick
     floating = func.least(func.greatest(rounded, _O.price_floor), _O.price_ceiling)
     kept = case((floating >= b.c.tick, floating))
-    return case((_O.price_kind == PriceKind.FIXED, _O.price), (b.c.market.is_not(None), kept))
+    return case((_O.price_kind == PriceKind.FIXED, _O.price), (market.is_not(None), kept))
 
 
 def _is_left(b: Any, price: ColumnElement[Any], wanted: Wanted) -> ColumnElement[bool]:
@@ -216,9 +217,9 @@ def _wanted(wanted: Wanted, is_verified: ColumnElement[bool]) -> list[ColumnElem
     if wanted.centavos is not None:
         conditions.append(and_(_O.min_centavos <= wanted.centavos, wanted.centavos <= _O.max_centavos))
     if wanted.settlement is not None:
-        conditions.append(_O.settlements.contains(array([wanted.settlement])))
+        conditions.append(any_(_O.settlements) == wanted.settlement)
     if wanted.method_kind is not None:
-        conditions.append(_O.method_kinds.contains(array([wanted.method_kind])))
+        conditions.append(any_(_O.method_kinds) == wanted.method_kind)
     if wanted.verified_only:
         conditions.append(is_verified)
     return conditions
