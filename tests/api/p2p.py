@@ -16,6 +16,7 @@ from models.assets import Asset
 from models.network.tables import assets
 from models.p2p_order.types import P2PRules
 from tests.api.door import API, Door, Person
+from tests.models.p2p_rows import trade_row
 
 P2P = f"{API}/p2p"
 ORDERS = f"{P2P}/orders"
@@ -102,3 +103,14 @@ async def pix(door: Door, person: Person, **changes: Any) -> dict[str, Any]:
 
 async def delete(door: Door, person: Person, path: str) -> httpx.Response:
     return await door.http.delete(path, headers={"authorization": f"Bearer {person.key}"})
+
+
+async def trade(door: Door, seller: Person, buyer: Person, **how: Any) -> str:
+    async with door.engine.begin() as conn:
+        return await trade_row(conn, seller=seller.id, buyer=buyer.id, **how)
+
+
+async def reputation(door: Door, person: Person) -> dict[str, Any]:
+    reply = await door.get(person, f"{P2P}/users/{person.id}/reputation")
+    found: dict[str, Any] = reply.json()
+    return found
