@@ -135,12 +135,12 @@ def refuse(refusal: Refusal, status: P2PTradeStatus) -> Refused:
 def require_divisible(trade: P2PTrade, buyer_bps: int) -> None:
     """Whether people may give the buyer so much of the coins.
 
-    :raises IllegalTransition: a charge pays for the trade. Its reais reach the seller only by the receipt that releases
-        all of it; coins given away by words would be paid for with reais that then go back to the buyer.
+    :raises IllegalTransition: a charge pays for the trade. Its reais reach the seller only by the receipt that
+        releases all of it; coins given away by words would be paid for with reais that then go back to the buyer.
     """
     if trade.settlement is Settlement.CHARGE and buyer_bps:
         raise IllegalTransition(
-            "this trade's coins are released by the bank's receipt alone: all of them can go back"
+            "these coins are released by the bank's receipt alone; by words they only go back, all of them"
         )
 
 
