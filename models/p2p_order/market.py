@@ -6,23 +6,25 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Numeric,
     Select,
     String,
     and_,
+    any_,
     case,
     cast,
     column,
     exists,
     func,
+    join,
     literal,
     or_,
     select,
     tuple_,
     values,
 )
-from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL
@@ -81,10 +83,14 @@ async def page(
     b = _books(books)
     price = _price(b)
     is_verified = exists().where(user_documents.c.user_id == _O.user_id)
-    key = _key(sort, price)
+    key: ColumnElement[Any] = price if sort is Sort.PRICE else _O.created_at
+    source = join(p2p_orders, b, b.c.asset_id == _O.asset_id)
+    if sort is Sort.REPUTATION:
+        scores = _scores(books, wanted)
+        key, source = scores.c.score, source.join(scores, scores.c.user_id == _O.user_id)
     statement = (
         select(p2p_orders, key.label("key"))
-        .join(b, b.c.asset_id == _O.asset_id)
+        .select_from(source)
         .where(_OPEN, _in_hours(now), _is_left(b, price, wanted), ~either(caller_id, _O.user_id))
         .where(*_wanted(wanted, is_verified))
     )
@@ -180,12 +186,13 @@ def _books(books: Sequence[Book]) -> Any:
 
 def _price(b: Any) -> ColumnElement[Any]:
     """As :func:`models.p2p_order.rules.price_now`; null where that raises."""
-    exact = b.c.market * (literal(Decimal(1).scaleb(-4), _EXACT) * (BPS + _O.margin_bps))
+    market = cast(b.c.market, _EXACT)
+    exact = market * (literal(Decimal(1).scaleb(-4), _EXACT) * (BPS + _O.margin_bps))
     ticks = exact * b.c.scale
     rounded = case((_O.side == Side.SELL, func.ceil(ticks)), else_=func.floor(ticks)) * b.c.tick
     floating = func.least(func.greatest(rounded, _O.price_floor), _O.price_ceiling)
     kept = case((floating >= b.c.tick, floating))
-    return case((_O.price_kind == PriceKind.FIXED, _O.price), (b.c.market.is_not(None), kept))
+    return case((_O.price_kind == PriceKind.FIXED, _O.price), (market.is_not(None), kept))
 
 
 def _is_left(b: Any, price: ColumnElement[Any], wanted: Wanted) -> ColumnElement[bool]:
@@ -216,22 +223,22 @@ def _wanted(wanted: Wanted, is_verified: ColumnElement[bool]) -> list[ColumnElem
     if wanted.centavos is not None:
         conditions.append(and_(_O.min_centavos <= wanted.centavos, wanted.centavos <= _O.max_centavos))
     if wanted.settlement is not None:
-        conditions.append(_O.settlements.contains(array([wanted.settlement])))
+        conditions.append(any_(_O.settlements) == wanted.settlement)
     if wanted.method_kind is not None:
-        conditions.append(_O.method_kinds.contains(array([wanted.method_kind])))
+        conditions.append(any_(_O.method_kinds) == wanted.method_kind)
     if wanted.verified_only:
         conditions.append(is_verified)
     return conditions
 
 
-def _key(sort: Sort, price: ColumnElement[Any]) -> ColumnElement[Any]:
-    match sort:
-        case Sort.PRICE:
-            return price
-        case Sort.REPUTATION:
-            return reputations.score(_O.user_id)
-        case Sort.NEWEST:
-            return _O.created_at
+def _scores(books: Sequence[Book], wanted: Wanted) -> CTE:
+    """The makers of open orders, each with the number to sort by. Worked out once for each, not for each order."""
+    makers = select(_O.user_id).where(_OPEN, _O.asset_id.in_([book.asset_id for book in books])).distinct()
+    if wanted.side is not None:
+        makers = makers.where(_O.side == wanted.side)
+    known = makers.subquery()
+    scored = select(known.c.user_id, reputations.score(known.c.user_id).label("score"))
+    return scored.cte("scores").prefix_with("MATERIALIZED")
 
 
 def _sorted(

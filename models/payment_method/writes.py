@@ -4,8 +4,7 @@ import hmac
 import json
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, select, update
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import Row, any_, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.document import queries as documents
@@ -82,9 +81,7 @@ async def _refuse_used(conn: AsyncConnection, row: Row[Any], what: str) -> None:
     live = select(exists().where(t.method_id == row.id, t.ended_at.is_(None)))
     if (await conn.execute(live)).scalar_one():
         raise InUse(f"a trade is to be paid there; it cannot be {what} before that trade has ended")
-    named = select(o.id).where(
-        o.user_id == row.user_id, o.status != OrderStatus.CLOSED, o.method_ids.contains(array([row.id]))
-    )
+    named = select(o.id).where(o.user_id == row.user_id, o.status != OrderStatus.CLOSED, any_(o.method_ids) == row.id)
     order = (await conn.execute(named.limit(1))).scalar_one_or_none()
     if order is not None:
         raise InUse(f"your order {order} names it; take it out of the order, or close that, before it is {what}")
