@@ -198,6 +198,14 @@ class TestFile:
 
         problem(reply, "not-found")
 
+    async def test_needs_a_key_like_every_post_whosoever_sends_it(self, case: Case) -> None:
+        for person in (case.buyer, await case.door.person()):
+            headers = {"authorization": f"Bearer {person.key}", "content-type": "image/png"}
+
+            reply = await case.door.http.post(f"{case.path}/files", content=PNG, headers=headers)
+
+            problem(reply, "invalid-input", field="Idempotency-Key")
+
 
 class TestDispute:
     async def test_is_opened_with_words_and_files_and_freezes_the_trade(self, case: Case) -> None:
