@@ -266,14 +266,6 @@ async def cancel(trade_id: IdInPath, services: Deps, courier: Post, caller: Call
     return await _command(services, courier, caller, once, trade_id, Command.CANCEL)
 
 
-@router.post("/{trade_id:id}/dispute", response_model=P2PTradeView, responses=_COMMANDS)
-async def dispute(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
-) -> JSONResponse:
-    """Either: disagree about the payment. What is held stays held until it is decided."""
-    return await _command(services, courier, caller, once, trade_id, Command.DISPUTE)
-
-
 @router.get("/{trade_id:id}/escrow", responses=_READS)
 async def escrow(trade_id: IdInPath, services: Deps, caller: Caller) -> list[EscrowShown]:
     """What is, or was, held for the trade: the seller's coins, and with `balance` the buyer's reais."""
