@@ -158,7 +158,6 @@ class TestCreate:
             ({"amount": "0.001"}, "limit-exceeded", "amount"),
             ({"amount": None, "pay_brl": "99.99"}, "limit-exceeded", "pay_brl"),
             ({"amount": "9" * 50}, "limit-exceeded", "amount"),
-            ({"settlement": "charge"}, "invalid-input", "settlement"),
             ({"settlement": "cash"}, "invalid-input", "settlement"),
             ({"payment_method_id": "0" * 32}, "invalid-input", "payment_method_id"),
             ({"payment_method_kind": "ted"}, "invalid-input", "payment_method_id"),
