@@ -116,7 +116,6 @@ DAMAGE = [
 ]
 
 DAMAGED_ELSEWHERE = {"p2p_trades_are_booked": "test_p2p_trade_laws", "p2p_disputes_agree": "test_p2p_dispute_laws"}
-DAMAGED_ELSEWHERE = {"p2p_trades_are_booked": "test_p2p_trade_laws"}
 """Laws of nouns that have a world of their own."""
 
 
