@@ -709,6 +709,19 @@ class TestSplitOfBothLegs:
         assert {} == await world.broken_laws()
 
 
+class TestEvents:
+    async def test_tell_both_of_every_change_and_only_of_what_happened(self, world: P2PWorld) -> None:
+        trade_id = await world.open()
+        await world.pay(trade_id)
+        with pytest.raises(IllegalTransition):
+            await world.pay(trade_id)
+        await world.confirm(trade_id)
+
+        for user in (world.seller, world.buyer):
+            assert ["open", "payment_sent", "completed"] == await world.changes(user)
+        assert ["p2p_trade_open", "p2p_trade_completed"] == await world.notices(world.buyer)
+
+
 class TestStrangers:
     async def test_see_and_command_nothing(self, world: P2PWorld) -> None:
         trade_id = await world.open()
