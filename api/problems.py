@@ -37,6 +37,8 @@ SLOW_DOWN_SECONDS = 20
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PATH_LENGTH_MOST = 200
+_HALF_ESCAPE = re.compile(r"%[0-9A-Fa-f]?$")
+"""What a cut may leave of a percent escape, which is no URI (RFC 3986, 2.1)."""
 _CONNECTION_SQLSTATES = ("08", "53", "57P")
 _OURS = "it is our fault, is logged, and a person looks into it; the same Idempotency-Key may be sent again"
 
@@ -94,7 +96,9 @@ def problem(
         title=kind.title,
         status=kind.status,
         detail=_OURS if issubclass(kind, Broken) else detail,
-        instance=request.scope.get("raw_path", b"/").decode("ascii", "replace")[:_PATH_LENGTH_MOST],
+        instance=_HALF_ESCAPE.sub(
+            "", request.scope.get("raw_path", b"/").decode("ascii", "replace")[:_PATH_LENGTH_MOST]
+        ),
         errors=list(errors),
     )
     return JSONResponse(

@@ -1,5 +1,7 @@
 """Whatever goes wrong is a problem document that says what to do and repeats nothing."""
 
+import re
+
 import asyncpg
 import httpx
 import pytest
@@ -24,6 +26,12 @@ class TestRouting:
 
         assert 404 == reply.status_code
         problem(reply, "not-found")
+
+    @pytest.mark.parametrize("before", range(196, 201))
+    async def test_cuts_a_long_address_between_its_characters(self, door: Door, before: int):
+        reply = await door.http.get(f"/{'a' * (before - 1)}%C3%A9tat")
+
+        assert re.fullmatch(r"/(a|%[0-9A-F]{2})+", problem(reply, "not-found")["instance"])
 
     @pytest.mark.parametrize(("method", "path"), [("DELETE", QUOTE), ("GET", QUOTE), ("PUT", "/healthz")])
     async def test_answers_methods_that_are_none(self, door: Door, method: str, path: str):
