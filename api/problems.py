@@ -153,7 +153,7 @@ def field_errors(errors: Iterable[Any]) -> list[FieldProblem]:
     return [FieldProblem(field=_field(error["loc"]), detail=_sentence(error)) for error in errors]
 
 
-def _path(request: Request) -> str:
+def _path(request: HTTPConnection) -> str:
     """As it was asked for, and not cut within an escape, or it would be no address."""
     raw: str = request.scope.get("raw_path", b"/").decode("ascii", "replace")
     return re.sub("%.?$", "", raw[:_PATH_LENGTH_MOST])

@@ -128,6 +128,36 @@ class TestChat:
         assert first.json() == second.json()
         assert 1 == len((await case.door.get(case.buyer, f"{case.path}/messages")).json()["messages"])
 
+    async def test_is_kept_in_clear_nowhere(self, case: Case) -> None:
+        """Not beside the sealed rows either: what answers a repeated request is sealed as well."""
+        words = f"words {secrets.token_hex(8)}"
+        first, again = [await case.say(case.buyer, words, key="the-key") for _ in range(2)]
+        opened = [
+            await case.door.post(case.buyer, f"{case.path}/dispute", OPENING | {"statement": words}, key="k2")
+            for _ in range(2)
+        ]
+        case.id = opened[0].json()["id"]
+        ruled = [
+            await case.door.post(case.arbiters[0], f"{OPS}/{case.id}/rule", RULING | {"text": words}, key="k3")
+            for _ in range(2)
+        ]
+
+        async with case.door.engine.connect() as conn:
+            tables = (
+                await conn.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            ).scalars()
+            found = []
+            for table in tables.all():
+                hits = await conn.exec_driver_sql(
+                    f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%%{words}%%'"
+                )
+                found += [table] * hits.scalar_one()
+
+        assert [] == found
+        for one, other in ((first, again), opened, ruled):
+            assert (one.status_code, one.json()) == (other.status_code, other.json())
+            assert ("idempotency-replayed" in one.headers, "idempotency-replayed" in other.headers) == (False, True)
+
     @pytest.mark.parametrize("text", ["", " \n", "a\x00b", "x" * 2001], ids=["empty", "blank", "nul", "long"])
     async def test_takes_no_strange_text(self, case: Case, text: str) -> None:
         problem(await case.say(case.buyer, text), "invalid-input", field="text")

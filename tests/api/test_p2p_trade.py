@@ -111,6 +111,16 @@ class TestCreate:
         assert trade["reference"].startswith("P2P-20")
         assert "0.900000000000000000" == await pair.left(trade)
 
+    async def test_keeps_where_to_pay_sealed_for_repetitions(self, pair: Pair) -> None:
+        trade = await pair.open()
+
+        async with pair.door.engine.connect() as conn:
+            kept = (
+                await conn.execute(text("SELECT answer::text FROM idempotency_keys WHERE answer IS NOT NULL"))
+            ).scalars()
+
+        assert [] == [answer for answer in kept if pair.seller.email in answer]
+
     async def test_shows_a_static_br_code_of_the_sellers_key(self, pair: Pair) -> None:
         trade = await pair.open()
 
