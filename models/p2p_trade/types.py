@@ -24,14 +24,6 @@ class Command(StrEnum):
     DISPUTE = "dispute"
 
 
-class Outcome(StrEnum):
-    """What a ruling, or the two parties' agreement, does with what is held."""
-
-    RELEASE = "release"
-    RETURN = "return"
-    SPLIT = "split"
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One move of a trade, with its coded reason. The same state again is a note in its history."""

@@ -1,4 +1,4 @@
-"""A trade's acceptance, the two parties' commands, and rulings: each one database transaction, whatever else is away.
+"""A trade's acceptance and the two parties' commands: each one database transaction, whatever else is away.
 
 The row's lock and its state decide between two who come at once; the second learns in a sentence why it is too late.
 """
@@ -36,16 +36,14 @@ from models.p2p_trade.rules import Refusal, judge, refuse
 from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.steps import log, take
 from models.p2p_trade.tables import p2p_trades
-from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeInput, Party, Step
+from models.p2p_trade.types import Command, P2PTrade, P2PTradeInput, Party, Step
 from models.payment_method import queries as methods
 from models.payment_method.types import MethodKind
-from models.quote.rules import BPS
 from models.quote.types import Side
 from models.user import writes as users
 
 S = P2PTradeStatus
 _METHOD = "payment_method_id"
-_ENDS = {Outcome.RELEASE: S.COMPLETED, Outcome.RETURN: S.REFUNDED, Outcome.SPLIT: S.SPLIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,37 +178,6 @@ async def command(
     if isinstance(step, Refusal):
         raise refuse(step, found.status)
     after = await take(conn, found, step, actor=user_id, now=now, details=details)
-    return Done(after, await put(conn, look(messages.workflow_id(trade_id))))
-
-
-async def rule(
-    conn: AsyncConnection,
-    trade_id: str,
-    outcome: Outcome,
-    *,
-    reason: str,
-    actor: str,
-    now: datetime,
-    buyer_bps: int | None = None,
-    details: Mapping[str, JsonValue] | None = None,
-) -> Done:
-    """End a trade that is in dispute, by an arbiter's word or by what the two agreed on.
-
-    :param reason: coded, at most 64 characters. An arbiter's begins with ``ruled_``: then the end counts against who
-        lost by it. :param actor: a user's id, or ``system``.
-    :param buyer_bps: of a split, 1 to 9999.
-    :raises NotFound: there is no such trade.
-    :raises InvalidInput: a split says how, nothing else does.
-    :raises IllegalTransition: it is not in dispute, or not any more.
-    """
-    is_whole = buyer_bps is None if outcome is not Outcome.SPLIT else 0 < (buyer_bps or 0) < BPS
-    if not is_whole:
-        raise InvalidInput(f"a split, and only it, gives the buyer 1 to {BPS - 1} basis points", field="buyer_bps")
-    found = await queries.trade(conn, trade_id, lock=True)
-    if found.status is not S.DISPUTED:
-        raise IllegalTransition(f"the trade is {found.status}, not in dispute")
-    step = Step(_ENDS[outcome], reason)
-    after = await take(conn, found, step, actor=actor, now=now, buyer_bps=buyer_bps, details=details)
     return Done(after, await put(conn, look(messages.workflow_id(trade_id))))
 
 

@@ -12,12 +12,13 @@ from models.ids import new_id
 from models.ledger.chart import Purpose, available, custody, held, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
+from models.p2p_dispute import trade_books
 from models.p2p_order import queries as orders
 from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import P2POrder, P2PRules, Settlement
 from models.p2p_trade import advance, queries, writes
 from models.p2p_trade.party import Party
-from models.p2p_trade.types import Command, Outcome, P2PTrade, P2PTradeProgress
+from models.p2p_trade.types import Command, P2PTrade, P2PTradeProgress
 from models.payment_method import writes as methods
 from models.payment_method.types import MethodDraft, MethodKind
 from models.quote.types import Side
@@ -151,12 +152,13 @@ class P2PWorld(World):
     async def dispute(self, trade_id: str) -> P2PTrade:
         return await self.say(trade_id, Command.DISPUTE, by=self.seller)
 
-    async def decide(self, trade_id: str, outcome: Outcome, buyer_bps: int | None = None) -> P2PTrade:
+    async def decide(self, trade_id: str, buyer_bps: int) -> P2PTrade:
+        """As a ruling is carried out: so much of the coins to the buyer, in basis points."""
         async with self.engine.begin() as conn:
-            done = await writes.rule(
-                conn, trade_id, outcome, reason="ruling", actor="arbiter", now=self.now, buyer_bps=buyer_bps
-            )
-        return done.trade
+            found = await queries.trade(conn, trade_id, lock=True)
+            more: dict[str, Any] = {"reason": "ruling", "actor": "arbiter", "now": self.now, "details": {}}
+            await trade_books.divide(conn, found, buyer_bps, **more)
+        return await self.read(trade_id)
 
     async def look(self, trade_id: str) -> P2PTradeProgress:
         async with self.engine.begin() as conn:

@@ -31,7 +31,7 @@ from models.p2p_trade.division import divide
 from models.p2p_trade.party import Party
 from models.p2p_trade.rules import SENTENCES, UNDONE_MOST, Refusal, judge, next_step, refuse, wakes_at
 from models.p2p_trade.states import ENDED, NEXT, P2PTradeStatus
-from models.p2p_trade.types import Command, Outcome, P2PTrade, Step
+from models.p2p_trade.types import Command, P2PTrade, Step
 from models.payment_method.types import MethodKind
 from models.quote.types import Side
 from tests.models.p2p_world import COINS, CONFIRM, PAID, RULES, SELLER_PAYS, TAKE, WINDOW, P2PWorld, Purse
@@ -636,29 +636,21 @@ class TestDispute:
 
     @pytest.mark.parametrize("payer", list(P))
     @pytest.mark.parametrize(
-        ("outcome", "bps", "status"),
-        [
-            (Outcome.RELEASE, None, S.COMPLETED),
-            (Outcome.RETURN, None, S.REFUNDED),
-            (Outcome.SPLIT, 1, S.SPLIT),
-            (Outcome.SPLIT, 3_333, S.SPLIT),
-            (Outcome.SPLIT, 9_999, S.SPLIT),
-        ],
-        ids=["release", "return", "split-least", "split", "split-most"],
+        ("bps", "status"),
+        [(10_000, S.COMPLETED), (0, S.REFUNDED), (1, S.SPLIT), (3_333, S.SPLIT), (9_999, S.SPLIT)],
     )
-    async def test_ends_as_it_is_ruled(
-        self, world: P2PWorld, payer: P, outcome: Outcome, bps: int | None, status: S
-    ) -> None:
+    async def test_ends_as_it_is_ruled(self, world: P2PWorld, payer: P, bps: int, status: S) -> None:
         trade_id = await world.open(rules=replace(RULES, commission_payer=payer))
         await world.pay(trade_id)
         await world.dispute(trade_id)
 
-        after = await world.decide(trade_id, outcome, bps)
+        after = await world.decide(trade_id, bps)
 
-        part = TAKE * {S.COMPLETED: 10_000, S.REFUNDED: 0}.get(status, bps or 0) // 10_000
+        part = TAKE * bps // 10_000
         fee = part * 200 // 10_000
         out, of = (fee, 0) if payer is P.BUYER else (0, fee)
-        assert (status, "ruling", bps) == (after.status, after.reason, after.buyer_bps)
+        assert (status, "ruling") == (after.status, after.reason)
+        assert (bps if status is S.SPLIT else None) == after.buyer_bps
         assert (Purse(-part - of), Purse(part - out)) == await world.purses()
         assert fee == await world.fees()
         assert (0 if status is S.REFUNDED else -TAKE) == await world.left(trade_id)
@@ -670,30 +662,17 @@ class TestDispute:
         await world.pay(trade_id)
         await world.dispute(trade_id)
 
-        await world.decide(trade_id, Outcome.SPLIT, 9_999)
+        await world.decide(trade_id, 9_999)
 
         assert FREE == await world.purses()
         assert {} == await world.broken_laws()
-
-    async def test_split_says_how_and_nothing_else_does(self, world: P2PWorld) -> None:
-        trade_id = await world.open()
-        await world.pay(trade_id)
-        await world.dispute(trade_id)
-
-        for outcome, bps in (
-            *((Outcome.SPLIT, bps) for bps in (None, 0, 10_000)),
-            (Outcome.RELEASE, 5_000),
-            (Outcome.RETURN, 0),
-        ):
-            with pytest.raises(InvalidInput, match="basis points"):
-                await world.decide(trade_id, outcome, bps)
 
     async def test_that_is_none_is_not_ruled_on(self, world: P2PWorld) -> None:
         trade_id = await world.open()
         await world.pay(trade_id)
 
         with pytest.raises(IllegalTransition, match="not in dispute"):
-            await world.decide(trade_id, Outcome.RELEASE)
+            await world.decide(trade_id, 10_000)
 
 
 class TestSplitOfBothLegs:
@@ -711,7 +690,7 @@ class TestSplitOfBothLegs:
         )
         await world.dispute(trade_id)
 
-        await world.decide(trade_id, Outcome.SPLIT, 2_500)
+        await world.decide(trade_id, 2_500)
 
         part, reais = TAKE // 4, PAID // 4
         assert (Purse(-part, 0, reais), Purse(part - part * 2 // 100, 0, -reais)) == await world.purses()

@@ -6,7 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from liquida.checks import LAWS
 from models.p2p_order.types import Settlement
-from models.p2p_trade.types import Outcome
 from tests.models.p2p_world import SELLER_PAYS, P2PWorld
 
 GUARDED = ("ledger_postings", "ledger_transactions", "p2p_orders", "p2p_trades", "p2p_trade_history")
@@ -103,11 +102,11 @@ class TestLaws:
         await world.pay(await world.open(Settlement.BALANCE))
         await world.give_up(await world.open(Settlement.BALANCE, rules=SELLER_PAYS))
         await world.pay(await world.open())
-        for end in (None, Outcome.RELEASE, Outcome.RETURN, Outcome.SPLIT):
+        for end in (None, 10_000, 0, 3_333):
             await world.pay(disputed := await world.open())
             await world.dispute(disputed)
             if end is not None:
-                await world.decide(disputed, end, 3_333 if end is Outcome.SPLIT else None)
+                await world.decide(disputed, end)
         late = await world.open()
         there = world.now
         await world.wait(late, 10**4)
