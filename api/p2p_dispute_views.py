@@ -33,6 +33,8 @@ from models.p2p_message import queries as chats
 from models.p2p_order.types import Settlement
 from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.types import P2PTrade
+from models.payment_method import queries as methods
+from models.payment_method.types import MethodKind
 
 CHAT_MOST = 200
 BPS = Field(ge=0, le=10_000, examples=[5000], description="the buyer's part of the coins, in basis points")
@@ -78,7 +80,9 @@ class OfferShown(BaseModel):
     id: str = ID
     by: Part
     buyer_bps: int = BPS
-    stands: bool = Field(description="whether it may be accepted: it is its party's last one, and nothing is over")
+    stands: bool = Field(
+        description="whether it may be accepted: it is its party's last one, and nothing was ruled since"
+    )
     at: datetime
 
 
@@ -188,6 +192,13 @@ class P2PDisputePage(BaseModel):
     next_cursor: str | None = Field(description="pass it back for the disputes that follow; null at the end")
 
 
+class ToldToPay(BaseModel):
+    """Where the buyer was told to pay: the seller's own account, as it was when the trade was opened."""
+
+    kind: MethodKind
+    details: dict[str, str]
+
+
 class DisputedP2PTrade(BaseModel):
     """What is fought over. Who the two are: `buyer_id`, `seller_id`."""
 
@@ -201,6 +212,7 @@ class DisputedP2PTrade(BaseModel):
     units: str = Field(examples=["1000000"], description="in the asset's base units")
     total: str = REAIS
     settlement: Settlement
+    payment: ToldToPay | None = Field(description="of a trade settled `direct`")
     paid_at: datetime | None = Field(description="when the buyer said so")
     created_at: datetime
 
@@ -271,7 +283,7 @@ async def for_arbiter(
         **_head(trade, found),
         age_hours=_age(found, now),
         needs_second=trade.total_centavos > services.p2p_disputes.alone_most_centavos,
-        trade=_trade(trade),
+        trade=_trade(trade, await _told_to_pay(conn, trade, services)),
         statements=[StatementShown.of(each, trade) for each in said],
         proposals=_offers(trade, found, await queries.offers(conn, found.id)),
         rulings=[_proposed(each) for each in await queries.rulings(conn, services.box, found.id)],
@@ -308,7 +320,7 @@ def _offers(trade: P2PTrade, found: P2PDispute, offers: list[Offer]) -> list[Off
             id=each.id,
             by=part_of(trade, each.user_id),
             buyer_bps=each.buyer_bps,
-            stands=found.ended_at is None and last[each.user_id] == each.id,
+            stands=found.ended_at is None and last[each.user_id] == each.id and not each.is_overtaken,
             at=each.at,
         )
         for each in offers
@@ -356,7 +368,14 @@ def _step(line: DisputeLine, trade: P2PTrade) -> DisputeStepShown:
     )
 
 
-def _trade(trade: P2PTrade) -> DisputedP2PTrade:
+async def _told_to_pay(conn: AsyncConnection, trade: P2PTrade, services: Services) -> ToldToPay | None:
+    if trade.method_id is None:
+        return None
+    method = await methods.clear(conn, services.box, trade.method_id)
+    return ToldToPay(kind=method.kind, details=method.details)
+
+
+def _trade(trade: P2PTrade, payment: ToldToPay | None) -> DisputedP2PTrade:
     return DisputedP2PTrade(
         id=trade.id,
         reference=trade.reference,
@@ -368,6 +387,7 @@ def _trade(trade: P2PTrade) -> DisputedP2PTrade:
         units=str(trade.units),
         total=reais(trade.total_centavos),
         settlement=trade.settlement,
+        payment=payment,
         paid_at=trade.paid_at,
         created_at=trade.created_at,
     )

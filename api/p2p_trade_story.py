@@ -62,6 +62,14 @@ OPEN_OTHERWISE: dict[Settlement, Story] = {
         "Its arrival completes the trade by itself. If it is not paid in time, the trade expires.",
     ),
 }
+DISPUTED_OTHERWISE: dict[Settlement, Story] = {
+    T.CHARGE: Story(
+        "the bank, which keeps the buyer's PIX of R$ {total} for longer than it should",
+        "bank",
+        "The bank's word ends it by itself: the PIX completes the trade, its return gives the coins back. Until then "
+        "an arbiter, or the buyer, can only give the coins back.",
+    ),
+}
 SENT_OTHERWISE: dict[Settlement, Story] = {
     T.CHARGE: Story(
         "the bank, which has the buyer's PIX of R$ {total} and keeps it for now",
@@ -69,6 +77,11 @@ SENT_OTHERWISE: dict[Settlement, Story] = {
         "If the bank lets it go, that completes the trade; if it gives it back, the trade is open again. If it does "
         "neither in time, a dispute opens by itself.",
     ),
+}
+OTHERWISE: dict[P2PTradeStatus, dict[Settlement, Story]] = {
+    S.OPEN: OPEN_OTHERWISE,
+    S.PAYMENT_SENT: SENT_OTHERWISE,
+    S.DISPUTED: DISPUTED_OTHERWISE,
 }
 REASONS: dict[str, str] = {
     "pix_received": "the buyer's PIX arrived, and it is the right one",
@@ -114,8 +127,7 @@ class P2PWaiting(BaseModel):
 
 def story_of(trade: P2PTrade) -> Story:
     """The present state, with the names of its figures still open."""
-    otherwise = {S.OPEN: OPEN_OTHERWISE, S.PAYMENT_SENT: SENT_OTHERWISE}.get(trade.status, {})
-    return otherwise.get(trade.settlement, STORIES[trade.status])
+    return OTHERWISE.get(trade.status, {}).get(trade.settlement, STORIES[trade.status])
 
 
 def waiting(trade: P2PTrade, party: Party | None, *, undone: int, now: datetime) -> P2PWaiting:

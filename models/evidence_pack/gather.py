@@ -22,6 +22,7 @@ from models.p2p_file.types import P2PFile
 from models.p2p_message import queries as messages
 from models.p2p_trade import queries as trades
 from models.p2p_trade.types import P2PTrade
+from models.payment_method import queries as methods
 from models.secret_box import SecretBox
 
 _SYSTEM = "system"
@@ -59,7 +60,7 @@ async def gather(
         people.part(line.actor)
     attached = await files.of_trade(conn, trade.id)
     found = [
-        _agreed(trade),
+        _agreed(trade, await _told_to_pay(conn, box, trade)),
         *[
             Fact(
                 line.at,
@@ -95,7 +96,15 @@ async def gather(
     return sorted(found, key=lambda fact: fact.at), attached
 
 
-def _agreed(trade: P2PTrade) -> Fact:
+async def _told_to_pay(conn: AsyncConnection, box: SecretBox, trade: P2PTrade) -> JsonValue:
+    """Where the buyer was told to pay the seller directly, which is what a direct payment is judged by."""
+    if trade.method_id is None:
+        return None
+    method = await methods.clear(conn, box, trade.method_id)
+    return {"kind": str(method.kind), **method.details}
+
+
+def _agreed(trade: P2PTrade, pay_to: JsonValue) -> Fact:
     return Fact(
         trade.created_at,
         "trade",
@@ -113,6 +122,7 @@ def _agreed(trade: P2PTrade) -> Fact:
             "fee_units": str(trade.fee_units),
             "fee_payer": trade.fee_payer,
             "settlement": trade.settlement,
+            "pay_to": pay_to,
         },
     )
 

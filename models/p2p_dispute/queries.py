@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from pydantic.dataclasses import dataclass
-from sqlalchemy import select, tuple_
+from sqlalchemy import exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import NotFound
@@ -17,7 +17,7 @@ from models.p2p_dispute.tables import (
     p2p_dispute_statements,
     p2p_disputes,
 )
-from models.p2p_dispute.types import DisputeLine, DisputeReason, Offer, P2PDispute, Ruling, Statement
+from models.p2p_dispute.types import DisputeLine, DisputeReason, Offer, P2PDispute, Ruling, Statement, Step
 from models.p2p_trade import queries as trades
 from models.p2p_trade.tables import p2p_trades
 from models.p2p_trade.types import P2PTrade
@@ -112,7 +112,11 @@ async def statements_by(conn: AsyncConnection, dispute_id: str, user_id: str) ->
 
 async def offers(conn: AsyncConnection, dispute_id: str) -> list[Offer]:
     """Oldest first."""
-    statement = select(_O.id, _O.user_id, _O.buyer_bps, _O.at).where(_O.dispute_id == dispute_id)
+    later = exists().where(
+        _H.dispute_id == _O.dispute_id, _H.version > _O.version, _H.step.in_([Step.RULED, Step.APPEALED])
+    )
+    columns = (_O.id, _O.user_id, _O.buyer_bps, _O.at, later.label("is_overtaken"))
+    statement = select(*columns).where(_O.dispute_id == dispute_id)
     return [Offer(*row) for row in await conn.execute(statement.order_by(_O.version))]
 
 

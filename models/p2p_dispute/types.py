@@ -123,12 +123,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A party's proposal to settle. Each party's last one counts, while the dispute lives."""
+    """A party's proposal to settle. Each party's last one counts, while the dispute lives and nothing was ruled or
+    appealed since (``is_overtaken``): what somebody would give before a ruling is not what they would after it.
+    """
 
     id: str
     user_id: str
     buyer_bps: int
     at: datetime
+    is_overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ async def accept_offer(
     chosen = next((each for each in theirs if each.id == offer_id), None)
     if chosen is None:
         raise NotFound("the other party made no such proposal", field="proposal_id")
+    if chosen.is_overtaken:
+        raise IllegalTransition("this was proposed before the last ruling or appeal; it may be proposed anew")
     if chosen != theirs[-1]:
         raise IllegalTransition("the other party has proposed something else since")
     return await _settle(conn, trade, dispute, Step.SETTLED, chosen.buyer_bps, user_id, now, offer_id)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from pydantic.dataclasses import dataclass
-from sqlalchemy import ColumnElement, column, exists, false, func, or_, select, table, tuple_
+from sqlalchemy import ColumnElement, and_, column, exists, false, func, or_, select, table, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.base import BaseUnits
@@ -86,7 +86,8 @@ async def undone(conn: AsyncConnection, trade_id: str) -> int:
 async def charge_facts(conn: AsyncConnection, trade_id: str, now: datetime) -> ChargeFacts:
     """What is known of the trade's charge now, which must be one."""
     c, r = charges.c, pix_receipts.c
-    undecided = exists().where(r.charge_key == c.key, r.status.in_(["blocked", "received"]))
+    is_payment = and_(r.received_at <= c.accepts_until, r.amount_centavos.in_([0, c.amount_centavos]))
+    undecided = exists().where(r.charge_key == c.key, r.status.in_(["blocked", "received"]), is_payment)
     heard = or_(c.asked_at >= c.accepts_until, c.watched_until <= now)
     statement = select(
         func.coalesce(heard, false()).label("is_heard"),

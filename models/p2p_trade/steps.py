@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models import transitions
 from models.errors import Broken
 from models.ledger.post import post
+from models.ledger.types import Transaction
 from models.p2p_dispute.follow import follow
 from models.p2p_order.tables import p2p_orders
 from models.p2p_trade import queries
@@ -41,10 +42,11 @@ async def take(
     now: datetime,
     buyer_bps: int | None = None,
     details: Mapping[str, JsonValue] | None = None,
+    first: tuple[Transaction, ...] = (),
 ) -> P2PTrade:
     """Move ``trade``, which must be locked. The same state again is a note.
 
-    :param buyer_bps: the buyer's part of a split.
+    :param buyer_bps: the buyer's part of a split. :param first: posted with the outcome, before it.
     :raises IllegalTransition: the picture in ``states.py`` has no such arrow.
     """
     if step.status is not trade.status:
@@ -57,20 +59,25 @@ async def take(
         o = p2p_orders.c
         back = update(p2p_orders).where(o.id == after.order_id)
         await conn.execute(back.values(available_units=o.available_units + after.units))
-    if after.status in ENDED and await post(conn, outcome(after, after.status, buyer_bps)) != [True]:
-        raise Broken(f"trade {trade.id} had an outcome before it ended")
+    if after.status in ENDED:
+        posted = await post(conn, *first, outcome(after, after.status, buyer_bps))
+        if not all(posted):
+            raise Broken(f"trade {trade.id} had an outcome before it ended")
     await told(conn, after, step.reason)
     await follow(conn, trade.status, after, actor=actor, now=now)
     return after
 
 
-async def complete_paid(conn: AsyncConnection, trade_id: str, end_to_end_id: str, *, now: datetime) -> None:
-    """The right payer's PIX of the right amount came in on the trade's charge, and its reais are held for the buyer.
+async def complete_paid(
+    conn: AsyncConnection, trade_id: str, end_to_end_id: str, paid: Transaction, *, now: datetime
+) -> None:
+    """The right payer's PIX of the right amount came in on the trade's charge; ``paid`` holds its reais for them.
 
     The trade must be locked, and in a state in which a payment still counts.
     """
     found = await queries.trade(conn, trade_id)
-    await take(conn, found, PIX_RECEIVED, actor=SYSTEM, now=now, details={"end_to_end_id": end_to_end_id})
+    details: dict[str, JsonValue] = {"end_to_end_id": end_to_end_id}
+    await take(conn, found, PIX_RECEIVED, actor=SYSTEM, now=now, details=details, first=(paid,))
 
 
 def _after(trade: P2PTrade, step: Step, now: datetime, buyer_bps: int | None) -> P2PTrade:

@@ -36,7 +36,8 @@ class Step:
 class ChargeFacts:
     """What is known of a trade's charge. ``is_heard``: nothing that was paid in time can still turn up.
 
-    ``is_undecided``: a receipt waits, for the end of its bank's block or for its payer's name.
+    ``is_undecided``: a receipt that may be the payment waits, for the end of its bank's block or its payer's name;
+    its amount is right, or not shown yet.
     ``is_refused``: the bank will never make it payable.
     """
 

@@ -47,9 +47,11 @@ async def settle(conn: AsyncConnection, charge: Charge, *, known_by: datetime, n
             continue
         reason = rules.refund_reason(receipt, charge, trade=status, is_paid=is_paid, is_decided=is_decided)
         if reason is None:
-            await writes.credit(conn, charge, receipt)
-            if charge.p2p_trade_id is not None:
-                await complete_paid(conn, charge.p2p_trade_id, receipt.end_to_end_id, now=now)
+            if charge.p2p_trade_id is None:
+                await writes.credit(conn, charge, receipt)
+            else:
+                paid = await writes.credit_only(conn, charge, receipt)
+                await complete_paid(conn, charge.p2p_trade_id, receipt.end_to_end_id, paid, now=now)
             is_paid = True
         else:
             await writes.begin_refund(conn, charge, receipt, reason)

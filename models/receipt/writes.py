@@ -23,7 +23,7 @@ from models.ids import new_id
 from models.instant_trade import queries as trades
 from models.ledger.chart import Account, Purpose, available, held, house
 from models.ledger.post import post
-from models.ledger.types import Kind, move
+from models.ledger.types import Kind, Transaction, move
 from models.money import units_text
 from models.outbox import put
 from models.pix_refund import writes as refunds
@@ -81,8 +81,16 @@ async def see(conn: AsyncConnection, charge: Charge, seen: Seen) -> bool:
 
 async def credit(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> None:
     """It pays for what the charge was made for."""
-    await _move(conn, charge, receipt, "credit", PENDING, credited_to(charge))
+    await post(conn, await credit_only(conn, charge, receipt))
+
+
+async def credit_only(conn: AsyncConnection, charge: Charge, receipt: Receipt) -> Transaction:
+    """As :func:`credit`, but for the ledger: the caller posts this together with what it pays for.
+
+    The ledger takes the locks of one call in one order; of two calls that name the same users it cannot.
+    """
     await _step(conn, receipt, S.CREDITED)
+    return _moved(charge, receipt, "credit", PENDING, credited_to(charge))
 
 
 async def begin_refund(conn: AsyncConnection, charge: Charge, receipt: Receipt, reason: RefundReason) -> None:
@@ -165,9 +173,13 @@ async def _is_unspent(conn: AsyncConnection, charge: Charge) -> bool:
 async def _move(
     conn: AsyncConnection, charge: Charge, receipt: Receipt, step: str, source: Account, target: Account
 ) -> None:
+    await post(conn, _moved(charge, receipt, step, source, target))
+
+
+def _moved(charge: Charge, receipt: Receipt, step: str, source: Account, target: Account) -> Transaction:
     kind = Kind.RECEIPT_RETURN if step in {"uncredit", "refund", "take-back"} else Kind.RECEIPT
     key = f"receipt/{receipt.id}/{step}"
-    await post(conn, move(key, kind, reference_of(charge), source, target, receipt.left_centavos))
+    return move(key, kind, reference_of(charge), source, target, receipt.left_centavos)
 
 
 async def _step(conn: AsyncConnection, receipt: Receipt, after: ReceiptStatus, **columns: Any) -> Receipt:

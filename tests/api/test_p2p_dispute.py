@@ -1,7 +1,10 @@
 """Chats, files and disputes of P2P trades at the door: who sees and does what, and what a pack proves."""
 
 import asyncio
+import io
+import json
 import secrets
+import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -79,7 +82,7 @@ class Case:
 
 async def case_of(door: Door, *, paid: bool = True) -> Case:
     buyer, seller = await door.person(), await door.person()
-    trade = await open_trade(door.engine, seller=seller.id, buyer=buyer.id)
+    trade = await open_trade(door.engine, seller=seller.id, buyer=buyer.id, box=door.services.box)
     if paid:
         trade = await pay(door.engine, trade.id)
     arbiters = [await door.person(role=Role.ARBITER) for _ in range(3)]
@@ -250,6 +253,18 @@ class TestDispute:
         trade = (await case.door.get(case.seller, case.path)).json()
         assert "disputed" == trade["status"]
         problem(await case.do(case.seller, "", OPENING), "illegal-transition")
+
+    async def test_shows_arbiters_and_the_pack_where_the_buyer_was_told_to_pay(self, case: Case) -> None:
+        await case.open()
+        told = (await case.door.get(case.buyer, case.path)).json()["payment"]["details"]
+
+        record = (await case.door.get(case.reader, f"{OPS}/{case.id}")).json()
+        pack = await case.door.get(case.buyer, f"{case.path}/dispute/evidence-pack")
+
+        assert told == record["trade"]["payment"]["details"]
+        with zipfile.ZipFile(io.BytesIO(pack.content)) as found:
+            agreed = json.loads(found.read("entries.jsonl").splitlines()[0])
+        assert told["pix_key"] in json.dumps(agreed)
 
     async def test_takes_no_files_of_other_trades(self, case: Case) -> None:
         other = await case_of(case.door)
@@ -500,7 +515,9 @@ class TestRights:
     async def people(self, ruled: Door) -> tuple[Case, dict[str, Person | None]]:
         case = await case_of(ruled)
         case.seller = case.arbiters[2]
-        case.trade = await open_trade(ruled.engine, seller=case.seller.id, buyer=case.buyer.id)
+        case.trade = await open_trade(
+            ruled.engine, seller=case.seller.id, buyer=case.buyer.id, box=ruled.services.box
+        )
         await pay(ruled.engine, case.trade.id)
         return case, {
             "buyer": case.buyer,

@@ -1,5 +1,6 @@
 """P2P trades to test with: two people, an order, and a trade whose escrow is posted, by the models' own arithmetic."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -19,9 +20,13 @@ from models.p2p_trade.division import escrow
 from models.p2p_trade.states import P2PTradeStatus
 from models.p2p_trade.tables import p2p_trades
 from models.p2p_trade.types import P2PTrade, Party, Step
+from models.payment_method import queries as methods
 from models.payment_method.tables import payment_methods
+from models.secret_box import SecretBox
+from tests.models.world import BOX
 
 ETH = "ETH.ethereum"
+DETAILS = {"pix_key": "sara@example.com", "holder_name": "Sara"}
 UNITS = 10**18
 TOTAL = 15_000_00
 FEE_BPS = 200
@@ -38,12 +43,13 @@ async def open_trade(
     fee_payer: Party = Party.BUYER,
     settlement: Settlement = Settlement.DIRECT,
     auto_reply: str = "",
+    box: SecretBox = BOX,
     now: datetime | None = None,
 ) -> P2PTrade:
     """A trade in ``open``; the seller is its maker. What it holds comes from nowhere."""
     trade_id = new_id()
     async with engine.begin() as conn:
-        order_id, method_id = await _order(conn, seller, units, total_centavos, settlement, auto_reply)
+        order_id, method_id = await _order(conn, box, seller, units, total_centavos, settlement, auto_reply)
         at = now or datetime.now(UTC)
         fee = fee_of(units, FEE_BPS)
         row = {
@@ -106,7 +112,13 @@ async def give(conn: AsyncConnection, user: str, asset: str, units: int) -> None
 
 
 async def _order(
-    conn: AsyncConnection, maker: str, units: int, total: int, settlement: Settlement, auto_reply: str
+    conn: AsyncConnection,
+    box: SecretBox,
+    maker: str,
+    units: int,
+    total: int,
+    settlement: Settlement,
+    auto_reply: str,
 ) -> tuple[str, str]:
     order_id, method_id = new_id(), new_id()
     method = {
@@ -114,7 +126,7 @@ async def _order(
         "user_id": maker,
         "kind": "pix",
         "label": "mine",
-        "details_sealed": b"",
+        "details_sealed": box.seal(json.dumps(DETAILS), place=methods.place(method_id)),
         "tax_id_fingerprint": b"",
     }
     await conn.execute(insert(payment_methods).values(method))

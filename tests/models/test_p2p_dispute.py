@@ -482,6 +482,22 @@ class TestOffer:
 
         assert 5_000 == (await fight.row()).buyer_bps
 
+    @pytest.mark.parametrize("after", ["ruled", "appealed"])
+    async def test_of_before_a_ruling_or_an_appeal_is_taken_no_more(self, arena: World, after: str) -> None:
+        fight = await begin(arena)
+        await fight.open()
+        old = await fight.offer(fight.buyer, 100)
+        await fight.rule(0, 10_000)
+        if after == "appealed":
+            old = await fight.offer(fight.buyer, 9_000)
+            await fight.appeal()
+
+        with pytest.raises(IllegalTransition, match="before the last ruling"):
+            await fight.accept(fight.seller, old)
+        await fight.accept(fight.seller, await fight.offer(fight.buyer, 9_500))
+
+        assert 9_500 == (await fight.row()).buyer_bps
+
 
 RACES: dict[str, tuple[str, Callable[[Fight], list[Callable[[], Awaitable[object]]]], int]] = {
     "two rule at once": ("open", lambda f: [lambda: f.rule(0, 0), lambda: f.rule(1, 10_000)], 1),

@@ -1,5 +1,6 @@
 """P2P trades paid by PIX at our own provider: the receipt, checked by machine, releases the coins, or goes back."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -254,6 +255,46 @@ class TestBlock:
         assert [("refunding", "trade_over")] == await market.receipts(trade_id)
         assert (FREE, FREE) == await market.purses()
         assert {} == await market.broken_laws()
+
+    @pytest.mark.parametrize(("cents_more", "seconds_late"), [(1, 0), (0, HEARD + 1)], ids=["amount", "time"])
+    async def test_of_what_cannot_pay_keeps_nothing_waiting(
+        self, market: Market, cents_more: int, seconds_late: float
+    ) -> None:
+        trade_id = await market.open_charge()
+        market.now += timedelta(seconds=seconds_late)
+
+        await market.gets(trade_id, PAID + cents_more, blocked=True)
+
+        assert (S.EXPIRED if seconds_late else S.OPEN) is (await market.read(trade_id)).status
+        assert {} == await market.broken_laws()
+
+
+class TestCrowd:
+    async def test_of_pairs_that_sell_to_each_other_waits_for_nobody_crosswise(self, market: Market) -> None:
+        for _ in range(4):
+            one = await market.open_charge()
+            offer = await market.offer(maker=market.buyer, method_ids=[], settlements=["charge"])
+            other = await market.take(offer, by=market.seller, settlement=Settlement.CHARGE)
+            await market.hear(other)
+            for trade_id in (one, other):
+                market.desk.pay(trade_id, PAID)
+
+            await asyncio.gather(market.hear(one), market.hear(other))
+
+            assert {S.COMPLETED} == {(await market.read(trade_id)).status for trade_id in (one, other)}
+        assert {} == await market.broken_laws()
+
+    async def test_credits_and_releases_in_one_word_to_the_ledger(self, market: Market) -> None:
+        """The ledger orders the locks of one call, not those of two."""
+        trade_id = await market.open_charge()
+        pix = await market.gets(trade_id)
+        keys = "SELECT key FROM ledger_transactions WHERE reference = :id ORDER BY id DESC LIMIT 2"
+
+        async with market.engine.connect() as conn:
+            newest = list((await conn.execute(text(keys), {"id": trade_id})).scalars())
+
+        receipt = await market.scalar(f"SELECT id FROM pix_receipts WHERE end_to_end_id = '{pix}'")
+        assert [f"{trade_id}/outcome", f"receipt/{receipt}/credit"] == newest
 
 
 class TestTakenBack:
