@@ -263,8 +263,8 @@ class TestDispute:
 
         assert told == record["trade"]["payment"]["details"]
         with zipfile.ZipFile(io.BytesIO(pack.content)) as found:
-            agreed = json.loads(found.read("entries.jsonl").splitlines()[0])
-        assert told["pix_key"] in json.dumps(agreed)
+            entries = [json.loads(line) for line in found.read("entries.jsonl").splitlines()]
+        assert [told["pix_key"]] == [each["body"]["pay_to"]["pix_key"] for each in entries if each["kind"] == "trade"]
 
     async def test_takes_no_files_of_other_trades(self, case: Case) -> None:
         other = await case_of(case.door)
