@@ -132,7 +132,7 @@ class Stage:
         give_up = time.monotonic() + 100
         while not await holds():
             assert time.monotonic() < give_up, f"in vain for {what}: {say()}"
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(1.5)
 
     async def play(self, schedule: Schedule) -> None:
         plays: dict[str, Callable[[Schedule, Person], Awaitable[str]]] = {
