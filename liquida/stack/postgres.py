@@ -88,8 +88,8 @@ class Postgres:
         """
         await self.process.stop_leftover()
         require_free(self._port, part=self.name, setting="LIQUIDA_POSTGRES_PORT")
-        await asyncio.to_thread(self._prepare)
         await self._wait_for_orphans()
+        await asyncio.to_thread(self._prepare)
         await self.process.start(self._is_ready, ready_seconds=120)
         await create_roles_and_database(self.admin_url)
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import httpx
 import uvicorn
+from eth_utils.address import to_checksum_address
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -199,8 +200,9 @@ async def furnish(engine: AsyncEngine, *, addresses: int = 400) -> None:
         await allocate.register_wallet(conn, "wallet")
         for network in NETWORKS:
             for index in range(addresses):
+                address = to_checksum_address(f"0x{index:040x}")
                 await allocate.add_address(
-                    conn, wallet_id="wallet", network_id=network.id, index=index, address=f"0x{index:040x}"
+                    conn, wallet_id="wallet", network_id=network.id, index=index, address=address
                 )
 
 
