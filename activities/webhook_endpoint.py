@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 import anyio
 import httpcore
+from temporalio import activity
 
 from models.webhook_endpoint.rules import is_public
 
@@ -19,6 +20,8 @@ SECONDS_MOST = 15.0
 ANSWER_BYTES_MOST = 4 * 1024
 """As much of an answer as is read; it is kept nowhere."""
 GONE = 410
+RETRY_AFTER_SECONDS_MOST = 1e9
+"""Whatever longer time is asked for."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -62,19 +65,21 @@ class EndpointDoor:
         self._tls = tls or httpcore.default_ssl_context()
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Reply:
-        """Never raises for what the other side does: it is an outcome."""
+        """Never raises, or the attempt would be made again without end and never be recorded. What goes wrong is an
+        outcome, and so is a fault that nobody thought of: ``unexpected``. Being cancelled goes through.
+        """
         began = time.monotonic()
         status, retry_after, error = None, 0.0, None
         try:
             async with asyncio.timeout(self._seconds_most), self._sent(url, headers, body) as answer:
-                status, retry_after = answer.status, _retry_after(answer)
-                error = _error(status)
+                status, error = answer.status, _error(answer.status)
+                retry_after = _retry_after(answer)
                 await _read_a_little(answer)
         except TimeoutError:
             error = error if status is not None else "timeout"
         except NotPublicError:
             error = "address_not_public"
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):  # the latter: a name with a label that is empty or too long
             error = "name_not_found"
         except ssl.SSLError:
             error = "tls_failed"
@@ -82,6 +87,9 @@ class EndpointDoor:
             error = "tls_failed" if isinstance(fault.__context__, ssl.SSLError) else "not_connected"
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError):
             error = error if status is not None else "connection_lost"
+        except Exception as fault:  # noqa: BLE001 the attempt must be recorded, whatever it was
+            activity.logger.warning("webhook.unexpected", extra={"fault": type(fault).__name__})
+            error = error if status is not None else "unexpected"
         return Reply(status, error, int((time.monotonic() - began) * 1000), retry_after)
 
     @asynccontextmanager
@@ -146,9 +154,11 @@ def _retry_after(answer: httpcore.Response) -> float:
     """RFC 9110, 10.2.3: seconds or a date; anything else is nothing."""
     given = dict(answer.headers).get(b"retry-after") or dict(answer.headers).get(b"Retry-After") or b""
     text = given.decode("ascii", "replace").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
     try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        if text.isascii() and text.isdigit():
+            seconds = float(text)
+        else:
+            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError, LookupError):
         return 0.0
+    return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MOST)

@@ -15,6 +15,8 @@ from workflows.waiting import Patience
 SPREAD = 0.1
 """A pause is up to so much longer: not all that failed together comes back together."""
 BUSY_FIRST_SECONDS, BUSY_MOST_SECONDS = 0.5, 30
+BUSY_CONTINUES = "busy-continues-as-new"
+"""Deliveries that began before there was such a thing wait on as they did."""
 
 
 @workflow.defn(name="webhook")
@@ -22,9 +24,9 @@ class WebhookDeliveryWorkflow:
     @workflow.run
     async def run(self, order: DeliveryInput) -> int:
         """How many attempts it took."""
-        pauses = order.plan.pause_seconds
+        pauses = order.plan.pause_seconds[order.first_number - 1 :]
         number = 0
-        for number, pause in enumerate((*pauses, None), start=1):
+        for number, pause in enumerate((*pauses, None), start=order.first_number):
             news = await self._attempt(order, number, is_last=pause is None)
             if news.verdict is Verdict.OVER or pause is None:
                 break
@@ -43,3 +45,6 @@ class WebhookDeliveryWorkflow:
             if news.verdict is not Verdict.BUSY:
                 return news
             await workflow.sleep(patience.pause())
+            # Asked for last: a marker before the suggestion would be a command that older histories do not have.
+            if workflow.info().is_continue_as_new_suggested() and workflow.patched(BUSY_CONTINUES):
+                workflow.continue_as_new(DeliveryInput(order.delivery_id, order.round, order.plan, number))

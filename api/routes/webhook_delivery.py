@@ -29,7 +29,7 @@ class WebhookAttemptView(BaseModel):
     duration_ms: int
     error: str | None = Field(
         description="why it was not taken: `status`, `redirect`, `timeout`, `not_connected`, `connection_lost`, "
-        "`tls_failed`, `name_not_found` or `address_not_public`; null: it was",
+        "`tls_failed`, `name_not_found`, `address_not_public` or `unexpected` (a fault of ours); null: it was",
         examples=["status"],
     )
 

@@ -63,9 +63,12 @@ STANDARD = SendingPlan((5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86
 
 @dataclass(frozen=True, slots=True)
 class DeliveryInput:
+    """``first_number``: the attempt to go on with, where a long wait for a place was continued as new."""
+
     delivery_id: str
     round: int
     plan: SendingPlan
+    first_number: int = 1
 
 
 @dataclass(frozen=True, slots=True)

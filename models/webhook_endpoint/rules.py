@@ -1,6 +1,7 @@
 """Which addresses we may be sent to. A user's URL must not lead us into our own network (SSRF).
 
-Sources: IANA's special-purpose registries, by way of ``ipaddress``; RFC 6052 for NAT64.
+Sources: IANA's special-purpose registries, by way of ``ipaddress``; RFC 6052 for NAT64; RFC 1035, 2.3.4 for the
+lengths of names.
 """
 
 import ipaddress
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from models.errors import InvalidInput
 
 URL_LENGTH_MOST = 1_000
+_NAME_LENGTH_MOST, _LABEL_LENGTH_MOST = 253, 63
 _NAT64 = IPv6Network("64:ff9b::/96")
 _OURS = ("localhost", "local", "internal", "home.arpa")
 """Ends of names that a private network gives out."""
@@ -46,9 +48,18 @@ def require_url(text: str, *, allow_private: bool) -> str:
         raise _refused("it begins with https://")
     if parts.username is not None or parts.password is not None or parts.fragment or not host or port == 0:
         raise _refused("it names a host, and no user, password or fragment")
+    if not _is_name(host):
+        raise _refused("a part of its host's name is empty or too long")
     if not allow_private and not _may_be_public(host):
         raise _refused("its host is not on the public internet")
     return text
+
+
+def _is_name(host: str) -> bool:
+    """Whether a resolver can be asked for it. An IPv6 address is none, and is right already."""
+    name = host.removesuffix(".")
+    lengths = [len(label) for label in name.split(".")]
+    return ":" in host or (len(name) <= _NAME_LENGTH_MOST and 1 <= min(lengths) <= max(lengths) <= _LABEL_LENGTH_MOST)
 
 
 def _may_be_public(host: str) -> bool:

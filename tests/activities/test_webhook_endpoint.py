@@ -132,6 +132,45 @@ class TestPost:
     async def test_is_not_taken_by_a_name_that_is_none(self) -> None:
         assert "name_not_found" == (await post("http://nobody.invalid/")).error
 
+    @pytest.mark.parametrize("host", ["a..example.com", "a" * 64 + ".example.com"], ids=["empty-label", "long-label"])
+    async def test_is_not_taken_by_a_name_that_no_resolver_takes(self, host: str) -> None:
+        reply = await post(f"http://{host}/")
+
+        assert (None, "name_not_found") == (reply.status_code, reply.error)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [RuntimeError(), LookupError(), ExceptionGroup("", [ValueError()])],
+        ids=lambda fault: type(fault).__name__,
+    )
+    async def test_is_not_taken_where_something_unforeseen_goes_wrong(self, fault: Exception) -> None:
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            raise fault
+
+        reply = await EndpointDoor(resolve=resolve).post("https://example.com/", {}, BODY)
+
+        assert (None, "unexpected") == (reply.status_code, reply.error)
+
+    async def test_is_not_taken_by_a_name_without_addresses(self) -> None:
+        _, resolve = resolving()
+
+        assert "unexpected" == (await EndpointDoor(resolve=resolve).post("https://example.com/", {}, BODY)).error
+
+    async def test_ends_when_it_is_cancelled(self) -> None:
+        is_asked = asyncio.Event()
+
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            is_asked.set()
+            await asyncio.Event().wait()
+            return ()
+
+        posting = asyncio.create_task(EndpointDoor(resolve=resolve).post("https://example.com/", {}, BODY))
+        await is_asked.wait()
+        posting.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+
     async def test_reads_little_of_a_long_answer(self) -> None:
         sent = 0
 
@@ -151,13 +190,59 @@ class TestPost:
 
     @pytest.mark.parametrize(
         ("text", "least", "most"),
-        [("120", 120, 120), ("0", 0, 0), ("soon", 0, 0), ("-5", 0, 0), ("9" * 30, 10**8, 10**9), ("date", 50, 60)],
-        ids=["seconds", "none", "word", "negative", "huge", "date"],
+        [
+            ("120", 120, 120),
+            ("000000000120", 120, 120),
+            ("0", 0, 0),
+            ("soon", 0, 0),
+            ("-5", 0, 0),
+            ("1.5", 0, 0),
+            ("inf", 0, 0),
+            ("", 0, 0),
+            ("9" * 30, 10**8, 10**9),
+            ("9" * 5_000, 10**8, 10**9),
+            ("date", 50, 60),
+            ("Mon, 01 Jan 1990 00:00:00 GMT", 0, 0),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", 10**8, 10**9),
+            ("Mon, 01 Jan 99999999999 00:00:00 GMT", 0, 0),
+            ("Mon, 01 Jan 2024 00:00:00 +99999999999", 0, 0),
+            ("Mon, 01 Jan 2024 00:00:00", 0, 0),
+        ],
+        ids=[
+            "seconds",
+            "zeros",
+            "none",
+            "word",
+            "negative",
+            "fraction",
+            "infinite",
+            "empty",
+            "huge",
+            "endless",
+            "date",
+            "past",
+            "last-year-of-all",
+            "year-beyond",
+            "zone-beyond",
+            "no-zone",
+        ],
     )
     async def test_reads_how_long_to_wait(self, text: str, least: float, most: float) -> None:
         value = format_datetime(datetime.now(UTC) + timedelta(minutes=1), usegmt=True) if text == "date" else text
         async with endpoint(saying("HTTP/1.1 503 x", f"Retry-After: {value}")) as (url, _):
-            assert least <= (await post(url)).retry_after_seconds <= most
+            reply = await post(url)
+
+        assert (503, "status") == (reply.status_code, reply.error)
+        assert least <= reply.retry_after_seconds <= most
+
+    async def test_is_taken_by_a_2xx_that_asks_to_wait_for_nonsense(self) -> None:
+        async with endpoint(saying("HTTP/1.1 200 OK", "Retry-After: Mon, 01 Jan 99999999999 00:00:00 GMT")) as (
+            url,
+            _,
+        ):
+            reply = await post(url)
+
+        assert (200, None, 0) == (reply.status_code, reply.error, reply.retry_after_seconds)
 
 
 class TestSsrf:

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from activities.webhook_delivery import AT_ONCE_MOST_EACH, WebhookDeliveryActivities
 from activities.webhook_endpoint import EndpointDoor
 from api.engine import Defaults, deliver
+from liquida.stack import temporal
 from liquida.stack.temporal import Temporal
 from liquida.wiring import QueueParts
 from liquida.worker import worker_for
@@ -31,6 +33,7 @@ from models.webhook_endpoint import queries as endpoint_queries
 from models.webhook_endpoint import writes as endpoints
 from tests.flows.test_replay_and_privacy import RECORDED, replayer
 from tests.models.world import BOX, World
+from tests.parts import start_temporal
 from tests.payments.receiver import Received, Receiver
 from workflows.options import PAYMENTS, SETTLEMENT
 
@@ -45,6 +48,7 @@ class Post:
     world: World
     client: Client
     receiver: Receiver
+    activities: WebhookDeliveryActivities
     secret: str = ""
     endpoint_id: str = ""
     plan: SendingPlan = field(default_factory=lambda: PLAN)
@@ -90,11 +94,9 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.fixture
-async def post(world: World, temporal_server: Temporal) -> AsyncIterator[Post]:
-    client = await Client.connect(
-        temporal_server.address, namespace="liquida", data_converter=pydantic_data_converter
-    )
+@asynccontextmanager
+async def posting(world: World, server: Temporal) -> AsyncIterator[Post]:
+    client = await Client.connect(server.address, namespace="liquida", data_converter=pydantic_data_converter)
     door = EndpointDoor(allow_private=True, seconds_most=0.5)
     activities = WebhookDeliveryActivities(world.engine, BOX, door, disable_after=timedelta(days=5))
     with Receiver() as receiver:
@@ -102,9 +104,15 @@ async def post(world: World, temporal_server: Temporal) -> AsyncIterator[Post]:
             worker_for(client, SETTLEMENT, QueueParts([])),
             worker_for(client, PAYMENTS, QueueParts([activities.attempt])),
         ):
-            made = Post(world, client, receiver)
+            made = Post(world, client, receiver, activities)
             await made.open()
             yield made
+
+
+@pytest.fixture
+async def post(world: World, temporal_server: Temporal) -> AsyncIterator[Post]:
+    async with posting(world, temporal_server) as made:
+        yield made
 
 
 def failing(times: int, status: int = 500) -> Callable[[Received], int]:
@@ -260,3 +268,43 @@ class TestDelivery:
             anonymous = re.sub(r'"\d+@[\w.-]+"', '"worker"', told)
             file: Path = RECORDED / "taken-at-last--webhook.json"
             file.write_text(json.dumps(json.loads(anonymous), indent=1) + "\n")
+
+
+class TestWaitForAPlace:
+    async def test_does_not_grow_a_history_without_end_and_counts_on(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server suggests to continue as new long before its usual 4,096 events."""
+        early = (*temporal.DYNAMIC_CONFIG, "limit.historyCount.suggestContinueAsNew=20")
+        monkeypatch.setattr(temporal, "DYNAMIC_CONFIG", early)
+        async with start_temporal(tmp_path) as server, posting(world, server) as post:
+            post.plan = SendingPlan((0.01, 0.01), 0.05)
+            loop = asyncio.get_running_loop()
+
+            async def take_all_places() -> None:
+                post.activities._out[post.endpoint_id] += AT_ONCE_MOST_EACH
+
+            def answer(got: Received) -> int:
+                if not post.receiver.received[1:]:
+                    asyncio.run_coroutine_threadsafe(take_all_places(), loop).result()
+                return 500
+
+            post.receiver.answer = answer
+            delivery = await post.say("one")
+            handle = post.client.get_workflow_handle(f"webhook/{delivery.id}")
+            first_run = (await handle.describe()).run_id
+
+            async def is_continued() -> bool:
+                return first_run != (await handle.describe()).run_id
+
+            await eventually(is_continued)
+            waiting = len(post.receiver.received)
+            post.activities._out[post.endpoint_id] -= AT_ONCE_MOST_EACH
+            status, attempts = await post.ended(delivery)
+
+            assert (1, 3) == (waiting, await handle.result())
+            assert (DeliveryStatus.FAILED, [1, 2, 3]) == (status, [one.number for one in attempts])
+            assert 3 == len(post.receiver.received)
+            for run in (first_run, None):
+                history = await post.client.get_workflow_handle(handle.id, run_id=run).fetch_history()
+                await replayer().replay_workflow(history)

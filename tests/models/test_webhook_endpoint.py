@@ -116,6 +116,24 @@ class TestUrl:
         with pytest.raises(InvalidInput):
             require_url(url, allow_private=False)
 
+    @pytest.mark.parametrize("allow_private", [False, True], ids=["public", "development"])
+    @pytest.mark.parametrize(
+        "host",
+        ["a..example.com", ".example.com", "example.com..", ".", "a" * 64 + ".example.com", ".".join(["a" * 63] * 4)],
+        ids=["empty", "empty-first", "empty-last", "dot", "long-label", "long-name"],
+    )
+    def test_to_a_name_that_no_resolver_takes_is_refused(self, host: str, allow_private: bool) -> None:
+        with pytest.raises(InvalidInput):
+            require_url(f"https://{host}/", allow_private=allow_private)
+
+    @pytest.mark.parametrize(
+        "host",
+        ["a" * 63 + ".example.com", ".".join([*["a" * 63] * 3, "a" * 61]) + ".", "example.com."],
+        ids=["long-label", "long-name", "root"],
+    )
+    def test_to_a_name_as_long_as_may_be_is_kept(self, host: str) -> None:
+        assert f"https://{host}/" == require_url(f"https://{host}/", allow_private=False)
+
     def test_may_lead_anywhere_in_development(self) -> None:
         assert "http://127.0.0.1:1/" == require_url("http://127.0.0.1:1/", allow_private=True)
 
