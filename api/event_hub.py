@@ -58,6 +58,8 @@ class EventHub:
         self._readers: dict[str, set[Reader]] = defaultdict(set)
         self._look_now = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        """With those that have stopped looking and only tidy up."""
 
     def enter(self, user_id: str) -> Reader:
         """:raises TooManyStreams: the user reads too many already. Who enters must :meth:`leave`."""
@@ -65,8 +67,10 @@ class EventHub:
             raise TooManyStreams(f"at most {self.rules.per_user} at once; close one, or resume it instead")
         reader = Reader(user_id)
         self._readers[user_id].add(reader)
-        if self._running is None or self._running.done():
+        if self._running is None:
             self._running = asyncio.create_task(self._run())
+            self._tasks.add(self._running)
+            self._running.add_done_callback(self._tasks.discard)
         return reader
 
     def leave(self, reader: Reader) -> None:
@@ -90,9 +94,10 @@ class EventHub:
         """End every stream, and take no more looks."""
         self.is_closing = True
         self._ring(reader for readers in self._readers.values() for reader in readers)
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         listening_too = asyncio.create_task(self._listen())
@@ -107,6 +112,8 @@ class EventHub:
                     async with asyncio.timeout(self.rules.poll_seconds):
                         await self._look_now.wait()
         finally:
+            # Before anything is awaited: who enters while this tidies up needs a new one.
+            self._running = None
             listening_too.cancel()
             await asyncio.gather(listening_too, return_exceptions=True)
 

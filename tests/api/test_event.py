@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.auth import issue
-from api.event_hub import StreamRules
+from api.event_hub import EventHub, StreamRules
 from models.event import queries
 from models.event.types import Event, EventKind
 from models.event.wake import wake
@@ -195,6 +195,24 @@ class TestStream:
         await telling
 
         assert everything == heard
+
+    async def test_that_is_opened_just_as_the_last_one_leaves_is_woken(self, door: Door) -> None:
+        """Whatever the process is doing at that moment to stop looking."""
+        person = await door.person()
+        hub = EventHub(door.engine, StreamRules(poll_seconds=0.05))
+        for moment in range(0, 60, 3):
+            first = hub.enter(person.id)
+            await asyncio.wait_for(first.bell.wait(), NO_TIME) if moment == 0 else await asyncio.sleep(0.06)
+            hub.leave(first)
+            await asyncio.sleep(0.05)
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            second = hub.enter(person.id)
+            await say(door, event(person, str(moment)))
+
+            await asyncio.wait_for(second.bell.wait(), 5)
+            hub.leave(second)
+        await hub.close()
 
     async def test_is_resumed_even_before_its_first_event(self, live: str, door: Door, ana: Person) -> None:
         client = Sse(live, ana.key)
