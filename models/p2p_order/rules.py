@@ -171,7 +171,7 @@ def refuse_taker(order: P2POrder, taker: Taker, now: datetime, *, blocked: bool)
         TakeRefusal.TOO_FEW_TRADES: taker.trades < order.min_trades,
         TakeRefusal.COMPLETION_TOO_LOW: order.min_completion_bps > 0 and completion < order.min_completion_bps,
         TakeRefusal.COOLING_DOWN: buys and taker.cooldown_until is not None and now < taker.cooldown_until,
-        TakeRefusal.TOO_MANY_UNPAID: buys and taker.unpaid_open >= taker.unpaid_most,
+        TakeRefusal.TOO_MANY_UNPAID: buys and taker.unpaid_live >= taker.unpaid_most,
     }
     return next((refusal for refusal, holds in refusals.items() if holds), None)
 
@@ -208,7 +208,8 @@ def _sentence(refusal: TakeRefusal, order: P2POrder, taker: Taker) -> str:
             until = taker.cooldown_until.astimezone(UTC).isoformat(timespec="seconds")
             return f"too many trades that you took ended unpaid; you can take one as the buyer again at {until}"
         case TakeRefusal.TOO_MANY_UNPAID:
-            return f"pay or cancel one first: at most {taker.unpaid_most} trades may be open and unpaid at once"
+            most = taker.unpaid_most
+            return f"end one first: at most {most} trades that you took as the buyer may be under way at once"
         case _:
             return _SENTENCES[refusal]
 

@@ -88,7 +88,8 @@ class Tier:
 class P2PRules:
     """This installation's rules for orders and trades. A change meets new trades only.
 
-    ``unpaid_most``: trades that a user may have open and unpaid at once, as the buyer who took the order.
+    ``unpaid_most``: trades that a user may have under way at once as the buyer who took the order, before the seller
+    has the reais: said to be paid, or in dispute, they count too; those paid from the balance do not.
     ``unpaid_day_most``: how many of those may end unpaid within 24 hours before no more can be taken for
     ``cooldown_seconds``. ``confirm_seconds``: for the seller to confirm what the buyer says was paid.
     ``commission_bps``: of the coins; ``commission_tiers``: less of it for those who trade more; the last one reached
@@ -136,15 +137,16 @@ class Taker:
     """What is known of somebody who wants to take an order.
 
     ``is_verified``: an operator has seen their document. ``trades``: completed. ``completion_bps``: of the trades
-    whose end counted for or against them; None: there are none. ``unpaid_open``: trades that they took as the buyer
-    and did not say to have paid yet. ``cooldown_until``: they take nothing as the buyer before; None: no such time.
+    whose end counted for or against them; None: there are none. ``unpaid_live``: trades that they took as the buyer
+    and whose reais the seller does not have yet, whatever the buyer says: live ones, but for those paid from the
+    balance, whose reais are held. ``cooldown_until``: they take nothing as the buyer before; None: no such time.
     """
 
     user_id: str
     is_verified: bool
     trades: int
     completion_bps: int | None
-    unpaid_open: int
+    unpaid_live: int
     cooldown_until: datetime | None
     unpaid_most: int
 

@@ -426,7 +426,7 @@ class TestList:
             for status in (None, P2PTradeStatus.EXPIRED, P2PTradeStatus.OPEN, P2PTradeStatus.EXPIRED):
                 if status is not None:
                     async with market.door.engine.begin() as conn:
-                        await trade_row(conn, seller=ana.id, buyer=eve.id, status=status)
+                        await trade_row(conn, seller=ana.id, buyer=eve.id, status=status, settlement="charge")
                 (order,) = (await asked.page(eve))["orders"]
                 refusals.append(order["refusal"])
             (bought,) = (await asked.page(eve, side="buy"))["orders"]

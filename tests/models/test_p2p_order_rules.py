@@ -206,9 +206,9 @@ class TestTaker:
             ({}, {"completion_bps": None, "trades": 0}, None),
             ({}, {"cooldown_until": NOW + timedelta(seconds=1)}, TakeRefusal.COOLING_DOWN),
             ({}, {"cooldown_until": NOW}, None),
-            ({}, {"unpaid_open": 1}, None),
-            ({}, {"unpaid_open": 2}, TakeRefusal.TOO_MANY_UNPAID),
-            ({"side": Side.BUY}, {"unpaid_open": 2, "cooldown_until": NOW + timedelta(1)}, None),
+            ({}, {"unpaid_live": 1}, None),
+            ({}, {"unpaid_live": 2}, TakeRefusal.TOO_MANY_UNPAID),
+            ({"side": Side.BUY}, {"unpaid_live": 2, "cooldown_until": NOW + timedelta(1)}, None),
         ],
     )
     def test_is_refused_for_one_reason(
@@ -225,7 +225,7 @@ class TestTaker:
             ({"opens_at": time(22), "closes_at": time(2)}, {}, False, "from 22:00 to 02:00"),
             ({"min_trades": 11}, {}, False, "11 completed trades; you have 10"),
             ({}, {"cooldown_until": NOW + timedelta(hours=1)}, False, "2026-01-05T16:00:00+00:00"),
-            ({}, {"unpaid_open": 2}, False, "at most 2"),
+            ({}, {"unpaid_live": 2}, False, "at most 2"),
             ({}, {}, True, "do not trade with each other"),
             ({"status": OrderStatus.CLOSED}, {}, False, "closed"),
         ],

@@ -382,6 +382,28 @@ class TestAcceptance:
         world.now += timedelta(days=1)
         assert S.OPEN is (await world.read(await world.take(order_id, rules=rules))).status
 
+    async def test_of_one_who_only_says_to_have_paid_is_refused_all_the_same(self, world: P2PWorld) -> None:
+        rules = replace(RULES, unpaid_most=1, unpaid_day_most=2)
+        order_id = await world.offer()
+        for _ in range(2):
+            trade_id = await world.take(order_id, rules=rules)
+            for say in (world.pay, world.dispute, world.give_up):
+                with pytest.raises(TakeRefused, match="at most 1"):
+                    await world.take(order_id, rules=rules)
+                await say(trade_id)
+
+        with pytest.raises(TakeRefused, match="ended unpaid"):
+            await world.take(order_id, rules=rules)
+
+    async def test_with_balance_is_not_counted_as_unpaid(self, world: P2PWorld) -> None:
+        rules = replace(RULES, unpaid_most=1)
+        order_id = await world.offer()
+
+        for _ in range(2):
+            await world.take(order_id, settlement=T.BALANCE, rules=rules)
+
+        assert S.OPEN is (await world.read(await world.take(order_id, rules=rules))).status
+
     async def test_by_one_who_takes_many_at_once_is_counted(self, world: P2PWorld) -> None:
         """Two orders, so that no order's row makes them wait for each other."""
         rules, ids = replace(RULES, unpaid_most=1), [await world.offer() for _ in range(4)]
