@@ -66,24 +66,22 @@ def quote_take(
 
     Of a sale, named coins cost reais rounded up and named reais buy coins rounded down; of a purchase, named coins
     bring reais rounded down and named reais cost coins rounded up.
-    :raises LimitExceeded: outside the order's limits, or more than is available; the field is the side named,
-        ``amount`` for coins and ``total`` for reais.
+    Whether so much is left of the order is said where it is taken from it.
+    :raises LimitExceeded: outside the order's limits; the field is the side named, ``amount`` for coins and ``pay_brl``
+        for reais.
     """
     maker_sells = order.side is Side.SELL
     if units is not None:
         field, centavos = "amount", centavos_for(units, price, asset, up=maker_sells)
     else:
         assert centavos is not None
-        field, units = "total", units_for(centavos, price, asset, up=not maker_sells)
+        field, units = "pay_brl", units_for(centavos, price, asset, up=not maker_sells)
     if units <= 0:
         raise LimitExceeded("this is less than the smallest unit of the asset", field=field)
     low, high = order.min_centavos, order.max_centavos
     if not low <= centavos <= high:
         least, most = units_text(low, BRL.decimals), units_text(high, BRL.decimals)
         raise LimitExceeded(f"a trade of this order is worth between R$ {least} and R$ {most}", field=field)
-    if units > order.available_units:
-        left = units_text(order.available_units, asset.decimals)
-        raise LimitExceeded(f"of this order {left} {asset.symbol} are left", field=field)
     return units, centavos
 
 
