@@ -157,7 +157,9 @@ def order_view(
     refusal: TakeRefusal | None,
     *,
     is_own: bool,
+    auto_reply: str | None,
 ) -> OrderView:
+    """:param auto_reply: in clear, for its maker."""
     return OrderView(
         id=order.id,
         maker=reputation_view(reputation),
@@ -187,7 +189,7 @@ def order_view(
         refusal=refusal,
         amount=units_text(order.total_units, asset.decimals) if is_own else None,
         method_ids=list(order.method_ids) if is_own else None,
-        auto_reply=order.auto_reply if is_own else None,
+        auto_reply=auto_reply,
         created_at=order.created_at,
         updated_at=order.updated_at,
     )

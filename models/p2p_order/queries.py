@@ -15,6 +15,7 @@ from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import P2POrder, P2PRules, Settlement, Taker
 from models.p2p_trade.tables import p2p_trades
 from models.reputation import queries as reputations
+from models.secret_box import SecretBox
 
 _O = p2p_orders.c
 _T = p2p_trades.c
@@ -42,6 +43,19 @@ async def order(conn: AsyncConnection, order_id: str, *, lock: bool = False) -> 
     if row is None:
         raise NotFound("there is no such order", field="order_id")
     return of_row(row)
+
+
+def auto_reply_place(order_id: str) -> str:
+    return f"p2p_orders/{order_id}/auto_reply"
+
+
+def auto_reply(box: SecretBox, order: P2POrder) -> str:
+    """In clear: for its maker, and for the chats of its trades; empty: there is none.
+
+    :raises SealBroken: it does not open with this key.
+    """
+    sealed = order.auto_reply_sealed
+    return "" if sealed is None else box.open(sealed, place=auto_reply_place(order.id))
 
 
 @dataclass(frozen=True, slots=True)

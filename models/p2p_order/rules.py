@@ -67,8 +67,8 @@ def quote_take(
     Of a sale, named coins cost reais rounded up and named reais buy coins rounded down; of a purchase, named coins
     bring reais rounded down and named reais cost coins rounded up.
     Whether so much is left of the order is said where it is taken from it.
-    :raises LimitExceeded: outside the order's limits; the field is the side named, ``amount`` for coins and ``pay_brl``
-        for reais.
+    :raises LimitExceeded: outside the order's limits; the field is the side named, ``amount`` for coins and
+        ``pay_brl`` for reais.
     """
     maker_sells = order.side is Side.SELL
     if units is not None:

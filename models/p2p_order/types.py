@@ -1,5 +1,6 @@
 """A P2P order: what its maker offers to trade with anybody, and on which terms."""
 
+from dataclasses import field
 from datetime import datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -43,7 +44,8 @@ class P2POrder:
     may be negative. ``min_centavos``, ``max_centavos``: of one trade. ``opens_at``, ``closes_at``: the hours in
     America/Sao_Paulo in which it may be taken; None: always. ``require_*``, ``min_*``: who may take it.
     ``method_ids``: of a sale, where the maker is paid by ``DIRECT``. ``method_kinds``: how the maker is ready to pay
-    by ``DIRECT``, or of a sale the kinds of those methods.
+    by ``DIRECT``, or of a sale the kinds of those methods. ``auto_reply_sealed``: what the maker says first in each
+    chat, sealed as chats are; None: nothing.
     """
 
     id: str
@@ -66,7 +68,7 @@ class P2POrder:
     method_kinds: tuple[str, ...]
     window_seconds: int
     terms: str
-    auto_reply: str
+    auto_reply_sealed: bytes | None
     opens_at: time | None
     closes_at: time | None
     require_verified: bool
@@ -153,7 +155,10 @@ class Taker:
 
 @dataclass(frozen=True, slots=True)
 class OrderTerms:
-    """What the maker may say and change: see :class:`P2POrder`. ``total_units``: wanted."""
+    """What the maker may say and change: see :class:`P2POrder`.
+
+    ``total_units``: wanted. ``auto_reply``: in clear, in no repr.
+    """
 
     total_units: Units
     price_kind: PriceKind
@@ -168,7 +173,7 @@ class OrderTerms:
     method_kinds: tuple[str, ...]
     window_seconds: int
     terms: str
-    auto_reply: str
+    auto_reply: str = field(repr=False)
     opens_at: time | None
     closes_at: time | None
     require_verified: bool

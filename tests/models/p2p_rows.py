@@ -44,9 +44,15 @@ TERMS = OrderTerms(
 )
 
 
+def _terms() -> dict[str, Any]:
+    values = {name: getattr(TERMS, name) for name in OrderTerms.__dataclass_fields__}
+    del values["auto_reply"]
+    return values | {"auto_reply_sealed": None}
+
+
 def an_order(**changes: Any) -> P2POrder:
     """One that is in no database."""
-    values = {name: getattr(TERMS, name) for name in OrderTerms.__dataclass_fields__}
+    values = _terms()
     more = {
         "id": "o" * 32,
         "user_id": "maker",
@@ -63,7 +69,7 @@ def an_order(**changes: Any) -> P2POrder:
 
 async def order_row(conn: AsyncConnection, maker: str, **changes: Any) -> str:
     """Its id."""
-    values = {name: getattr(TERMS, name) for name in OrderTerms.__dataclass_fields__}
+    values = _terms()
     values |= {"id": new_id(), "user_id": maker, "side": Side.SELL, "asset_id": "ETH.ethereum"} | changes
     values.setdefault("available_units", values["total_units"])
     await conn.execute(

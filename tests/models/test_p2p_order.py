@@ -19,7 +19,7 @@ from models.p2p_trade.states import P2PTradeStatus
 from models.payment_method.types import MethodKind
 from models.quote.types import Side
 from tests.models.p2p_rows import TERMS, order_row, trade_row
-from tests.models.world import ETH, USDT, World
+from tests.models.world import BOX, ETH, USDT, World
 
 RULES = P2PRules()
 NOW = datetime(2026, 1, 5, 15, tzinfo=UTC)
@@ -397,7 +397,7 @@ class TestChange:
         async def make() -> P2POrder:
             async with world.engine.begin() as conn:
                 return await writes.create(
-                    conn, user_id=world.user_id, side=Side.SELL, asset=ETH, terms=TERMS, rules=rules
+                    conn, BOX, user_id=world.user_id, side=Side.SELL, asset=ETH, terms=TERMS, rules=rules
                 )
 
         results = await asyncio.gather(*(make() for _ in range(5)), return_exceptions=True)
@@ -412,6 +412,7 @@ async def change(world: World, order_id: str, version: int, *, user_id: str = ""
     async with world.engine.begin() as conn:
         return await writes.change(
             conn,
+            BOX,
             order_id=order_id,
             user_id=user_id or world.user_id,
             version=version,
