@@ -243,7 +243,7 @@ OUTSIDE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"method_id": "m" * 32}, InvalidInput, "no such payment method"),
     ({"units": 1}, LimitExceeded, "worth between"),
     ({"units": 100 * COIN}, LimitExceeded, "worth between"),
-    ({"units": 2 * COIN}, LimitExceeded, "are left"),
+    ({"units": 2 * COIN}, IllegalTransition, "is left"),
 ]
 
 
