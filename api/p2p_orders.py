@@ -121,10 +121,10 @@ def terms_of(body: TermsRequest, asset: Asset, services: Services) -> OrderTerms
     return OrderTerms(
         total_units=positive(body.amount, asset, "amount"),
         price_kind=body.price_kind,
-        price=_price(body.price, asset, "price"),
+        price=price_in(body.price, asset, "price"),
         margin_bps=body.margin_bps,
-        price_floor=_price(body.price_floor, asset, "price_floor"),
-        price_ceiling=_price(body.price_ceiling, asset, "price_ceiling"),
+        price_floor=price_in(body.price_floor, asset, "price_floor"),
+        price_ceiling=price_in(body.price_ceiling, asset, "price_ceiling"),
         min_centavos=positive(body.min_total, BRL, "min_total"),
         max_centavos=positive(body.max_total, BRL, "max_total"),
         settlements=tuple(dict.fromkeys(body.settlements)),
@@ -157,7 +157,9 @@ def order_view(
     refusal: TakeRefusal | None,
     *,
     is_own: bool,
+    auto_reply: str | None,
 ) -> OrderView:
+    """:param auto_reply: in clear, for its maker."""
     return OrderView(
         id=order.id,
         maker=reputation_view(reputation),
@@ -187,7 +189,7 @@ def order_view(
         refusal=refusal,
         amount=units_text(order.total_units, asset.decimals) if is_own else None,
         method_ids=list(order.method_ids) if is_own else None,
-        auto_reply=order.auto_reply if is_own else None,
+        auto_reply=auto_reply,
         created_at=order.created_at,
         updated_at=order.updated_at,
     )
@@ -217,7 +219,10 @@ def _price_shown(order: P2POrder, market: Decimal | None, asset: Asset) -> str |
         return None
 
 
-def _price(text: str | None, asset: Asset, field: str) -> Decimal | None:
+def price_in(text: str | None, asset: Asset, field: str) -> Decimal | None:
+    """:raises NotAnAmount: it is none, or larger than any price.
+    :raises TooPrecise: it has more places than the asset's prices.
+    """
     if text is None:
         return None
     ticks = positive(text, Asset(asset.id, f"a price of {asset.symbol}", asset.price_decimals), field)

@@ -105,7 +105,7 @@ async def _open(scene: Scene, two: Couple, settlement: str, method_ids: list[str
         "method_ids": method_ids,
     }
     made = await two.seller.post(f"{API}/orders", order)
-    take = {"order_id": made["id"], "amount": COINS, "settlement": settlement}
+    take = {"order_id": made["id"], "order_version": made["version"], "amount": COINS, "settlement": settlement}
     scene.trade = await two.buyer.post(f"{API}/trades", take)
 
 

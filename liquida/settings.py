@@ -138,7 +138,9 @@ class Settings(BaseSettings):
     withdrawal_day_most_centavos: int = Field(default=5_000_000, ge=0)
 
     p2p_unpaid_most: int = Field(default=2, ge=1)
-    """P2P trades that a user may have taken as the buyer, and not paid, at once."""
+    """Live P2P trades that a user may have taken as the buyer at once, said to be paid and in dispute too. Those paid
+    from the balance do not count: their reais are held.
+    """
     p2p_unpaid_day_most: int = Field(default=3, ge=1)
     """How many of those may end unpaid within 24 hours before the user is refused for a while."""
     p2p_commission_bps: int = Field(default=200, ge=0, le=5_000)

@@ -183,6 +183,14 @@ class StaleVersion(Refused):
     status = 409
 
 
+class PriceMoved(Refused):
+    """Nobody trades at a price that is worse than the one they named."""
+
+    type = "price-moved"
+    title = "The price is worse than the one you accept"
+    status = 409
+
+
 class InUse(Refused):
     type = "in-use"
     title = "Something that is not over needs it as it is"

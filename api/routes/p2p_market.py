@@ -66,7 +66,9 @@ class ConfigView(BaseModel):
     window_default_seconds: int
     confirm_seconds: int = Field(description="for the seller to confirm the payment")
     orders_most: int = Field(description="not closed, of one user")
-    unpaid_most: int = Field(description="trades that a user may have taken as the buyer, and not paid, at once")
+    unpaid_most: int = Field(
+        description="live trades that a user may have taken as the buyer at once, but for those paid from the balance"
+    )
     unpaid_day_most: int = Field(description="trades that may end unpaid in 24 hours before a cool-down")
     cooldown_seconds: float
     commission: CommissionView

@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import pagination
 from api.auth import Caller
 from api.deps import Deps, Services
-from api.idempotency import OncePerKey
 from api.ids import IdInPath
 from api.p2p_orders import OrderView, TermsRequest, books, floating_among, market_price, order_view, terms_of
 from api.problems import problems
 from api.routes.quote import positive
+from api.sealed_once import SealedOnce, SealedOncePerKey
 from models.assets import BRL, Asset
 from models.errors import (
     IdempotencyMismatch,
@@ -80,7 +80,7 @@ class OrderPage(BaseModel):
     response_model=OrderView,
     responses=problems(*_TERMS, UnknownAsset, UnknownNetwork, IdempotencyMismatch),
 )
-async def create(body: OrderRequest, services: Deps, caller: Caller, once: OncePerKey) -> JSONResponse:
+async def create(body: OrderRequest, services: Deps, caller: Caller, once: SealedOncePerKey) -> JSONResponse:
     """Offer to sell or to buy. Nothing is held until somebody takes it."""
     asset = services.catalogue.asset(body.asset, body.network)
     terms = terms_of(body, asset, services)
@@ -90,7 +90,7 @@ async def create(body: OrderRequest, services: Deps, caller: Caller, once: OnceP
         if (known := await once.claim(conn)) is not None:
             return known
         made = await writes.create(
-            conn, user_id=caller.user_id, side=body.side, asset=asset, terms=terms, rules=services.p2p
+            conn, services.box, user_id=caller.user_id, side=body.side, asset=asset, terms=terms, rules=services.p2p
         )
         return await once.answer(conn, 201, await _one(conn, made, asset, price, caller, services))
 
@@ -204,6 +204,7 @@ async def change(order_id: IdInPath, body: ChangeRequest, services: Deps, caller
     async with services.engine.begin() as conn:
         changed = await writes.change(
             conn,
+            services.box,
             order_id=order_id,
             user_id=caller.user_id,
             version=body.version,
@@ -226,7 +227,7 @@ async def close(order_id: IdInPath, services: Deps, caller: Caller) -> None:
     response_model=OrderView,
     responses=problems(NotFound, IllegalTransition, IdempotencyMismatch),
 )
-async def pause(order_id: IdInPath, services: Deps, caller: Caller, once: OncePerKey) -> JSONResponse:
+async def pause(order_id: IdInPath, services: Deps, caller: Caller, once: SealedOncePerKey) -> JSONResponse:
     """Nobody can take it until it is resumed. Trades that run go on."""
     return await _turn(order_id, OrderStatus.PAUSED, services, caller, once)
 
@@ -236,13 +237,13 @@ async def pause(order_id: IdInPath, services: Deps, caller: Caller, once: OncePe
     response_model=OrderView,
     responses=problems(NotFound, IllegalTransition, IdempotencyMismatch),
 )
-async def resume(order_id: IdInPath, services: Deps, caller: Caller, once: OncePerKey) -> JSONResponse:
+async def resume(order_id: IdInPath, services: Deps, caller: Caller, once: SealedOncePerKey) -> JSONResponse:
     """It can be taken again."""
     return await _turn(order_id, OrderStatus.ACTIVE, services, caller, once)
 
 
 async def _turn(
-    order_id: str, status: OrderStatus, services: Services, caller: Actor, once: OncePerKey
+    order_id: str, status: OrderStatus, services: Services, caller: Actor, once: SealedOnce
 ) -> JSONResponse:
     asset, price = await _own(order_id, services, caller)
     async with services.engine.begin() as conn:
@@ -289,6 +290,7 @@ async def _views(
             makers[one.user_id],
             refuse_taker(one, taker, now, blocked=False),
             is_own=one.user_id == caller.user_id,
+            auto_reply=queries.auto_reply(services.box, one) if one.user_id == caller.user_id else None,
         )
         for one in found
     ]

@@ -12,6 +12,7 @@ from api import pagination
 from api.auth import Caller
 from api.deps import Deps, Post, Services
 from api.ids import IdInPath, IdText
+from api.p2p_orders import price_in
 from api.p2p_trade_story import P2PWaiting, waiting
 from api.p2p_trade_view import (
     EscrowShown,
@@ -38,6 +39,7 @@ from models.errors import (
     NotAnAmount,
     NotFound,
     PayloadTooLarge,
+    PriceMoved,
     PriceUnavailable,
     StaleVersion,
     TakeRefused,
@@ -73,6 +75,7 @@ class TradeRequest(BaseModel):
                 {
                     "order_id": "7c9e6679742540de944be07fc1f90ae7",
                     "order_version": 1,
+                    "price_limit": "15000.00",
                     "pay_brl": "1500.00",
                     "settlement": "direct",
                 }
@@ -81,11 +84,14 @@ class TradeRequest(BaseModel):
     )
 
     order_id: IdText
-    order_version: int | None = Field(
+    order_version: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)] = Field(
+        description="that you have read; another one now is a `stale-version`: you agree to no terms unseen"
+    )
+    price_limit: PlainAmount | None = Field(
         default=None,
-        ge=1,
-        le=2**31 - 1,
-        description="the version you read: with it, an order that was changed since is refused",
+        examples=["15000.00"],
+        description="reais per unit: where you buy, the most that you pay, where you sell, the least that you take; "
+        "a worse price now is `price-moved`. Name it for a `floating` price",
     )
     amount: PlainAmount | None = Field(default=None, examples=["0.1"], description="of the order's asset")
     pay_brl: PlainAmount | None = Field(
@@ -136,6 +142,7 @@ class P2PWhy(P2PWaiting):
         LimitExceeded,
         TakeRefused,
         StaleVersion,
+        PriceMoved,
         IllegalTransition,
         InsufficientFunds,
         PriceUnavailable,
@@ -166,13 +173,15 @@ async def create(
         centavos=None if body.pay_brl is None else positive(body.pay_brl, BRL, "pay_brl"),
         method_id=body.payment_method_id,
         method_kind=body.payment_method_kind,
+        price_limit=price_in(body.price_limit, asset, "price_limit"),
     )
     async with services.engine.begin() as conn:
         if (known := await once.claim(conn)) is not None:
             return known
         order = await orders.order(conn, body.order_id, lock=True)
-        if body.order_version not in {None, order.version}:
-            raise StaleVersion("the order was changed since you read it; read it again", field="order_version")
+        if body.order_version != order.version:
+            detail = f"the order is at version {order.version} now; read it, and send that version"
+            raise StaleVersion(detail, field="order_version")
         done = await writes.accept(
             conn,
             trade_id=trade_id,

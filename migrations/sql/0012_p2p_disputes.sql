@@ -1,4 +1,4 @@
--- Chats, files and disputes of P2P trades. Statements are split at the lines of two semicolons.
+-- Chats, files and disputes of P2P trades, and what their ends say of users. Statements are split at the lines of two semicolons.
 
 CREATE TRIGGER p2p_messages_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON p2p_messages
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
@@ -88,7 +88,40 @@ CREATE TRIGGER p2p_dispute_offers_append_only BEFORE UPDATE OR DELETE OR TRUNCAT
 CREATE TRIGGER p2p_dispute_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON p2p_dispute_history
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
 -- ;;
+-- Each side of each trade that has ended, and what that says of the user. The two halves are written out, so that a
+-- question about one user reads the indexes of sellers and of buyers.
+--   is_lost: the last ruling that held good gave the other side more, and so did the end, whoever brought it about: who
+--   gives in to a ruling has lost as much as who waits for it.
+--   is_unpaid: as the buyer, let it expire though there was something to pay, gave it up, or was ruled not to have paid.
+--   release_seconds: of a sale that nobody disputed, from the buyer's word to the release; no person releases a charge.
+CREATE VIEW p2p_results AS
+SELECT p.seller_id AS user_id, p.id AS trade_id, p.total_centavos, p.ended_at, p.status = 'completed' AS is_completed,
+       p.status IN ('completed', 'split') AND coalesce(p.buyer_bps, 10000) > 5000 AND coalesce((
+           SELECT r.buyer_bps > 5000 FROM p2p_disputes AS d JOIN p2p_dispute_rulings AS r ON r.dispute_id = d.id
+           WHERE d.trade_id = p.id AND r.fate IN ('alone', 'approved') ORDER BY r.version DESC LIMIT 1), false) AS is_lost,
+       false AS is_unpaid,
+       false AS is_taken_purchase,
+       CASE WHEN p.status = 'completed' AND p.settlement <> 'charge' AND NOT EXISTS (
+           SELECT FROM p2p_trade_history AS h WHERE h.trade_id = p.id AND h.old_status = 'disputed')
+       THEN floor(extract(epoch FROM p.ended_at - p.paid_at))::int END AS release_seconds
+    FROM p2p_trades AS p WHERE p.ended_at IS NOT NULL
+UNION ALL
+SELECT p.buyer_id, p.id, p.total_centavos, p.ended_at, p.status = 'completed',
+       p.status IN ('refunded', 'split') AND coalesce(p.buyer_bps, 0) < 5000 AND coalesce((
+           SELECT r.buyer_bps < 5000 FROM p2p_disputes AS d JOIN p2p_dispute_rulings AS r ON r.dispute_id = d.id
+           WHERE d.trade_id = p.id AND r.fate IN ('alone', 'approved') ORDER BY r.version DESC LIMIT 1), false),
+       (p.status = 'expired' AND NOT EXISTS (SELECT FROM charges AS c WHERE c.key = p.id AND c.status <> 'active'))
+           OR (p.status IN ('cancelled', 'refunded') AND EXISTS (
+               SELECT FROM p2p_trade_history AS h
+               WHERE h.trade_id = p.id AND h.new_status = p.status
+                 AND (h.actor = p.buyer_id OR starts_with(h.reason, 'ruled_')))),
+       p.maker_id <> p.buyer_id,
+       NULL
+    FROM p2p_trades AS p WHERE p.ended_at IS NOT NULL
+-- ;;
 REVOKE DELETE ON p2p_disputes, p2p_dispute_rulings FROM liquida_runtime
 -- ;;
 REVOKE UPDATE, DELETE ON p2p_messages, p2p_files, p2p_dispute_statements, p2p_dispute_offers, p2p_dispute_history
     FROM liquida_runtime
+-- ;;
+REVOKE INSERT, UPDATE, DELETE ON p2p_results FROM liquida_runtime

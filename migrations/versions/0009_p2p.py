@@ -102,11 +102,7 @@ def _orders() -> None:
         sa.Column("window_seconds", sa.Integer(), nullable=False, comment="for the buyer to pay"),
         sa.Column("terms", sa.Text(), server_default="", nullable=False),
         sa.Column(
-            "auto_reply",
-            sa.Text(),
-            server_default="",
-            nullable=False,
-            comment="the first message of each trade's chat",
+            "auto_reply_sealed", sa.LargeBinary(), comment="the first message of each trade's chat; null: none"
         ),
         sa.Column("opens_at", sa.Time(), comment="in America/Sao_Paulo"),
         sa.Column("closes_at", sa.Time()),

@@ -1,4 +1,4 @@
-"""the P2P marketplace: block lists, reviews, reputations"""
+"""the P2P marketplace: block lists, reviews"""
 
 from pathlib import Path
 

@@ -15,7 +15,6 @@ class EventKind(StrEnum):
     P2P_TRADE_STATUS_CHANGE = "p2p_trade_status_change"
     P2P_MESSAGE = "p2p_message"
     P2P_DISPUTE_CHANGE = "p2p_dispute_change"
-    ORDER_BOOK_UPDATE = "order_book_update"
     BALANCE_UPDATE = "balance_update"
     NEW_NOTIFICATION = "new_notification"
     TRADE_STATUS_CHANGE = "trade_status_change"

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import IllegalTransition, NotFound, TooManyMessages
@@ -11,7 +11,7 @@ from models.p2p_message import queries
 from models.p2p_message.messages import told
 from models.p2p_message.tables import p2p_messages
 from models.p2p_message.types import ChatRules, MessageKind, P2PMessage
-from models.p2p_order.tables import p2p_orders
+from models.p2p_order import queries as orders
 from models.p2p_trade.queries import trade as find_trade
 from models.p2p_trade.types import P2PTrade
 from models.secret_box import SecretBox
@@ -47,8 +47,7 @@ async def greet(conn: AsyncConnection, box: SecretBox, trade_id: str, *, now: da
     :raises NotFound: there is no such trade.
     """
     trade = await find_trade(conn, trade_id, lock=True)
-    words = select(p2p_orders.c.auto_reply).where(p2p_orders.c.id == trade.order_id)
-    text = str((await conn.execute(words)).scalar_one())
+    text = orders.auto_reply(box, await orders.order(conn, trade.order_id))
     if not text or await queries.last_number(conn, trade_id):
         return None
     return await append(conn, box, trade, MessageKind.AUTO_REPLY, sender_id=trade.maker_id, now=now, text=text)

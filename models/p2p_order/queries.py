@@ -12,10 +12,10 @@ from models.errors import NotFound
 from models.p2p_order.rules import DAY, cooldown_until
 from models.p2p_order.states import OrderStatus
 from models.p2p_order.tables import p2p_orders
-from models.p2p_order.types import P2POrder, P2PRules, Taker
-from models.p2p_trade.states import P2PTradeStatus
+from models.p2p_order.types import P2POrder, P2PRules, Settlement, Taker
 from models.p2p_trade.tables import p2p_trades
 from models.reputation import queries as reputations
+from models.secret_box import SecretBox
 
 _O = p2p_orders.c
 _T = p2p_trades.c
@@ -43,6 +43,19 @@ async def order(conn: AsyncConnection, order_id: str, *, lock: bool = False) -> 
     if row is None:
         raise NotFound("there is no such order", field="order_id")
     return of_row(row)
+
+
+def auto_reply_place(order_id: str) -> str:
+    return f"p2p_orders/{order_id}/auto_reply"
+
+
+def auto_reply(box: SecretBox, order: P2POrder) -> str:
+    """In clear: for its maker, and for the chats of its trades; empty: there is none.
+
+    :raises SealBroken: it does not open with this key.
+    """
+    sealed = order.auto_reply_sealed
+    return "" if sealed is None else box.open(sealed, place=auto_reply_place(order.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +89,18 @@ async def taker(conn: AsyncConnection, user_id: str, rules: P2PRules, now: datet
     """What decides what this user may take. Lock the user's row first, or two takings at once see the same."""
     reputation = (await reputations.of_users(conn, [user_id]))[user_id]
     since = now - DAY - timedelta(seconds=rules.cooldown_seconds)
-    unpaid = select(func.count()).where(
-        _T.buyer_id == user_id, _T.maker_id != user_id, _T.status == P2PTradeStatus.OPEN
+    live = select(func.count()).where(
+        _T.buyer_id == user_id,
+        _T.maker_id != user_id,
+        _T.ended_at.is_(None),
+        _T.settlement != Settlement.BALANCE,
     )
     return Taker(
         user_id=user_id,
         is_verified=await documents.fingerprint_of(conn, user_id) is not None,
         trades=reputation.trades,
         completion_bps=reputation.completion_bps,
-        unpaid_open=(await conn.execute(unpaid)).scalar_one(),
+        unpaid_live=(await conn.execute(live)).scalar_one(),
         cooldown_until=cooldown_until(await reputations.unpaid_ends(conn, user_id, since=since), rules),
         unpaid_most=rules.unpaid_most,
     )

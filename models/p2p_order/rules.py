@@ -66,24 +66,22 @@ def quote_take(
 
     Of a sale, named coins cost reais rounded up and named reais buy coins rounded down; of a purchase, named coins
     bring reais rounded down and named reais cost coins rounded up.
-    :raises LimitExceeded: outside the order's limits, or more than is available; the field is the side named,
-        ``amount`` for coins and ``total`` for reais.
+    Whether so much is left of the order is said where it is taken from it.
+    :raises LimitExceeded: outside the order's limits; the field is the side named, ``amount`` for coins and
+        ``pay_brl`` for reais.
     """
     maker_sells = order.side is Side.SELL
     if units is not None:
         field, centavos = "amount", centavos_for(units, price, asset, up=maker_sells)
     else:
         assert centavos is not None
-        field, units = "total", units_for(centavos, price, asset, up=not maker_sells)
+        field, units = "pay_brl", units_for(centavos, price, asset, up=not maker_sells)
     if units <= 0:
         raise LimitExceeded("this is less than the smallest unit of the asset", field=field)
     low, high = order.min_centavos, order.max_centavos
     if not low <= centavos <= high:
         least, most = units_text(low, BRL.decimals), units_text(high, BRL.decimals)
         raise LimitExceeded(f"a trade of this order is worth between R$ {least} and R$ {most}", field=field)
-    if units > order.available_units:
-        left = units_text(order.available_units, asset.decimals)
-        raise LimitExceeded(f"of this order {left} {asset.symbol} are left", field=field)
     return units, centavos
 
 
@@ -171,7 +169,7 @@ def refuse_taker(order: P2POrder, taker: Taker, now: datetime, *, blocked: bool)
         TakeRefusal.TOO_FEW_TRADES: taker.trades < order.min_trades,
         TakeRefusal.COMPLETION_TOO_LOW: order.min_completion_bps > 0 and completion < order.min_completion_bps,
         TakeRefusal.COOLING_DOWN: buys and taker.cooldown_until is not None and now < taker.cooldown_until,
-        TakeRefusal.TOO_MANY_UNPAID: buys and taker.unpaid_open >= taker.unpaid_most,
+        TakeRefusal.TOO_MANY_UNPAID: buys and taker.unpaid_live >= taker.unpaid_most,
     }
     return next((refusal for refusal, holds in refusals.items() if holds), None)
 
@@ -208,7 +206,8 @@ def _sentence(refusal: TakeRefusal, order: P2POrder, taker: Taker) -> str:
             until = taker.cooldown_until.astimezone(UTC).isoformat(timespec="seconds")
             return f"too many trades that you took ended unpaid; you can take one as the buyer again at {until}"
         case TakeRefusal.TOO_MANY_UNPAID:
-            return f"pay or cancel one first: at most {taker.unpaid_most} trades may be open and unpaid at once"
+            most = taker.unpaid_most
+            return f"end one first: at most {most} trades that you took as the buyer may be under way at once"
         case _:
             return _SENTENCES[refusal]
 

@@ -1,5 +1,6 @@
 """A P2P order: what its maker offers to trade with anybody, and on which terms."""
 
+from dataclasses import field
 from datetime import datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -43,7 +44,8 @@ class P2POrder:
     may be negative. ``min_centavos``, ``max_centavos``: of one trade. ``opens_at``, ``closes_at``: the hours in
     America/Sao_Paulo in which it may be taken; None: always. ``require_*``, ``min_*``: who may take it.
     ``method_ids``: of a sale, where the maker is paid by ``DIRECT``. ``method_kinds``: how the maker is ready to pay
-    by ``DIRECT``, or of a sale the kinds of those methods.
+    by ``DIRECT``, or of a sale the kinds of those methods. ``auto_reply_sealed``: what the maker says first in each
+    chat, sealed as chats are; None: nothing.
     """
 
     id: str
@@ -66,7 +68,7 @@ class P2POrder:
     method_kinds: tuple[str, ...]
     window_seconds: int
     terms: str
-    auto_reply: str
+    auto_reply_sealed: bytes | None
     opens_at: time | None
     closes_at: time | None
     require_verified: bool
@@ -88,7 +90,8 @@ class Tier:
 class P2PRules:
     """This installation's rules for orders and trades. A change meets new trades only.
 
-    ``unpaid_most``: trades that a user may have open and unpaid at once, as the buyer who took the order.
+    ``unpaid_most``: trades that a user may have under way at once as the buyer who took the order, before the seller
+    has the reais: said to be paid, or in dispute, they count too; those paid from the balance do not.
     ``unpaid_day_most``: how many of those may end unpaid within 24 hours before no more can be taken for
     ``cooldown_seconds``. ``confirm_seconds``: for the seller to confirm what the buyer says was paid.
     ``commission_bps``: of the coins; ``commission_tiers``: less of it for those who trade more; the last one reached
@@ -136,22 +139,26 @@ class Taker:
     """What is known of somebody who wants to take an order.
 
     ``is_verified``: an operator has seen their document. ``trades``: completed. ``completion_bps``: of the trades
-    whose end counted for or against them; None: there are none. ``unpaid_open``: trades that they took as the buyer
-    and did not say to have paid yet. ``cooldown_until``: they take nothing as the buyer before; None: no such time.
+    whose end counted for or against them; None: there are none. ``unpaid_live``: trades that they took as the buyer
+    and whose reais the seller does not have yet, whatever the buyer says: live ones, but for those paid from the
+    balance, whose reais are held. ``cooldown_until``: they take nothing as the buyer before; None: no such time.
     """
 
     user_id: str
     is_verified: bool
     trades: int
     completion_bps: int | None
-    unpaid_open: int
+    unpaid_live: int
     cooldown_until: datetime | None
     unpaid_most: int
 
 
 @dataclass(frozen=True, slots=True)
 class OrderTerms:
-    """What the maker may say and change: see :class:`P2POrder`. ``total_units``: wanted."""
+    """What the maker may say and change: see :class:`P2POrder`.
+
+    ``total_units``: wanted. ``auto_reply``: in clear, in no repr.
+    """
 
     total_units: Units
     price_kind: PriceKind
@@ -166,7 +173,7 @@ class OrderTerms:
     method_kinds: tuple[str, ...]
     window_seconds: int
     terms: str
-    auto_reply: str
+    auto_reply: str = field(repr=False)
     opens_at: time | None
     closes_at: time | None
     require_verified: bool

@@ -19,13 +19,21 @@ from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import OrderTerms, P2POrder, P2PRules
 from models.payment_method import queries as methods
 from models.quote.types import Side
+from models.secret_box import SecretBox
 from models.user import writes as users
 
 _O = p2p_orders.c
 
 
 async def create(
-    conn: AsyncConnection, *, user_id: str, side: Side, asset: Asset, terms: OrderTerms, rules: P2PRules
+    conn: AsyncConnection,
+    box: SecretBox,
+    *,
+    user_id: str,
+    side: Side,
+    asset: Asset,
+    terms: OrderTerms,
+    rules: P2PRules,
 ) -> P2POrder:
     """:raises InvalidInput: the terms contradict each other.
     :raises LimitExceeded: they are outside the limits, or the user has too many orders.
@@ -36,14 +44,15 @@ async def create(
     live = select(func.count()).where(_O.user_id == user_id, _O.status != OrderStatus.CLOSED)
     if (await conn.execute(live)).scalar_one() >= rules.orders_most:
         raise LimitExceeded(f"you have {rules.orders_most} orders that are not closed; close one first")
+    order_id = new_id()
     values = {
-        "id": new_id(),
+        "id": order_id,
         "user_id": user_id,
         "side": side,
         "asset_id": asset.id,
         "status": OrderStatus.ACTIVE,
         "available_units": terms.total_units,
-        **await _terms(conn, user_id, terms),
+        **await _terms(conn, box, order_id, user_id, terms),
     }
     row = await conn.execute(insert(p2p_orders).values(values).returning(p2p_orders))
     order = queries.of_row(row.one())
@@ -53,6 +62,7 @@ async def create(
 
 async def change(
     conn: AsyncConnection,
+    box: SecretBox,
     *,
     order_id: str,
     user_id: str,
@@ -80,7 +90,7 @@ async def change(
     if terms.total_units < taken:
         least = units_text(taken, asset.decimals)
         raise LimitExceeded(f"{least} {asset.symbol} of it are in trades or were traded", field="amount")
-    values = await _terms(conn, user_id, terms)
+    values = await _terms(conn, box, order_id, user_id, terms)
     return await _write(conn, order, values | {"available_units": terms.total_units - taken, "version": version + 1})
 
 
@@ -108,13 +118,19 @@ async def _write(conn: AsyncConnection, order: P2POrder, values: dict[str, Any])
     return written
 
 
-async def _terms(conn: AsyncConnection, user_id: str, terms: OrderTerms) -> dict[str, Any]:
+async def _terms(
+    conn: AsyncConnection, box: SecretBox, order_id: str, user_id: str, terms: OrderTerms
+) -> dict[str, Any]:
+    """The columns, with the words for chats sealed as chats are."""
     values = {name: getattr(terms, name) for name in OrderTerms.__dataclass_fields__}
+    words = values.pop("auto_reply")
+    sealed = box.seal(words, place=queries.auto_reply_place(order_id)) if words else None
     kinds = await _kinds(conn, user_id, terms.method_ids) if terms.method_ids else list(terms.method_kinds)
     return values | {
         "settlements": list(terms.settlements),
         "method_ids": list(terms.method_ids),
         "method_kinds": sorted(set(kinds)),
+        "auto_reply_sealed": sealed,
     }
 
 

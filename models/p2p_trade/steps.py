@@ -18,7 +18,7 @@ from models.errors import Broken
 from models.ledger.post import post
 from models.ledger.types import Transaction
 from models.p2p_dispute.follow import follow
-from models.p2p_order.tables import p2p_orders
+from models.p2p_order import amounts
 from models.p2p_trade import queries
 from models.p2p_trade.division import buyer_bps_of, outcome
 from models.p2p_trade.messages import told
@@ -56,9 +56,7 @@ async def take(
     after = await _write(conn, _after(trade, step, now, buyer_bps), before=trade)
     await log(conn, after, step, before=trade.status, actor=actor, details=details)
     if after.status in UNSOLD:
-        o = p2p_orders.c
-        back = update(p2p_orders).where(o.id == after.order_id)
-        await conn.execute(back.values(available_units=o.available_units + after.units))
+        await amounts.give_back(conn, after.order_id, after.units)
     if after.status in ENDED:
         posted = await post(conn, *first, outcome(after, after.status, buyer_bps))
         if not all(posted):

@@ -4,19 +4,18 @@ The row's lock and its state decide between two who come at once; the second lea
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.assets import BRL, Asset
 from models.charge import writes as charges
 from models.document import queries as documents
-from models.errors import DocumentMissing, IllegalTransition, InsufficientFunds, InvalidInput, LimitExceeded
+from models.errors import DocumentMissing, IllegalTransition, InsufficientFunds, InvalidInput, PriceMoved
 from models.instant_trade.types import Terms, Waits
 from models.ledger import queries as ledger
 from models.ledger.chart import available
@@ -24,10 +23,9 @@ from models.ledger.post import post
 from models.money import units_text
 from models.outbox import look, put
 from models.p2p_block import queries as blocks
+from models.p2p_order import amounts
 from models.p2p_order import queries as orders
 from models.p2p_order.rules import price_now, quote_take, require_taker
-from models.p2p_order.states import OrderStatus
-from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import P2POrder, P2PRules, Settlement
 from models.p2p_trade import messages, queries
 from models.p2p_trade.commission import VOLUME_SPAN, fee_of
@@ -59,7 +57,7 @@ class Take:
     """What somebody asks of an order. Exactly one of ``units`` and ``centavos`` is named; the other follows.
 
     ``method_id``: with ``Settlement.DIRECT``, where the seller is paid; None: the first that the maker names, of
-    ``method_kind`` if that is given.
+    ``method_kind`` if that is given. ``price_limit``: reais per unit shown, the worst that the taker accepts.
     """
 
     taker_id: str
@@ -68,6 +66,7 @@ class Take:
     centavos: int | None = None
     method_id: str | None = None
     method_kind: MethodKind | None = None
+    price_limit: Decimal | None = None
 
 
 async def accept(
@@ -91,6 +90,7 @@ async def accept(
     :raises NotFound: the taker has no such payment method.
     :raises LimitExceeded: outside the order's limits.
     :raises PriceUnavailable: the price floats, and nobody knows the market's.
+    :raises PriceMoved: it is worse than the taker accepts.
     :raises IllegalTransition: less is left of the order.
     :raises InsufficientFunds: the seller's coins, or with ``BALANCE`` the buyer's reais, are fewer.
     :raises DocumentMissing: with ``CHARGE``: nobody has verified who the buyer is, so no payer could be told from a
@@ -99,7 +99,8 @@ async def accept(
     await _gate(conn, order, wanted.taker_id, rules, now)
     _check_settlement(order, wanted)
     price = price_now(order, market, asset)
-    units, centavos = _quote(order, price, asset, wanted)
+    _check_price(order, price, asset, wanted)
+    units, centavos = quote_take(order, price, asset, units=wanted.units, centavos=wanted.centavos)
     maker_sells = order.side is Side.SELL
     seller_id, buyer_id = (order.user_id, wanted.taker_id) if maker_sells else (wanted.taker_id, order.user_id)
     payer_id = buyer_id if rules.commission_payer is Party.BUYER else seller_id
@@ -189,16 +190,12 @@ async def _gate(conn: AsyncConnection, order: P2POrder, taker_id: str, rules: P2
     require_taker(order, taker, now, blocked=blocked)
 
 
-def _quote(order: P2POrder, price: Decimal, asset: Asset, wanted: Take) -> tuple[int, int]:
-    """Base units and centavos, within the order's limits; whether so much is left is said where it is taken.
-
-    :raises LimitExceeded: names the field of the request.
-    """
-    whole = replace(order, available_units=order.total_units)
-    try:
-        return quote_take(whole, price, asset, units=wanted.units, centavos=wanted.centavos)
-    except LimitExceeded as refused:
-        raise LimitExceeded(refused.detail, field="pay_brl" if wanted.units is None else "amount") from None
+def _check_price(order: P2POrder, price: Decimal, asset: Asset, wanted: Take) -> None:
+    """Of a purchase by the taker a higher price is worse, of a sale a lower one."""
+    limit = wanted.price_limit
+    if limit is not None and (price > limit if order.side is Side.SELL else price < limit):
+        shown = f"{price:.{asset.price_decimals}f}"
+        raise PriceMoved(f"the price is R$ {shown} now, which is worse than your limit", field="price_limit")
 
 
 def _check_settlement(order: P2POrder, wanted: Take) -> None:
@@ -251,17 +248,10 @@ async def _charge(conn: AsyncConnection, trade: P2PTrade, terms: Terms, waits: W
 
 
 async def _reserve(conn: AsyncConnection, trade: P2PTrade, asset: Asset) -> None:
-    """The order's amount falls: of two who want the last of it, the second finds too little."""
-    o = p2p_orders.c
-    statement = (
-        update(p2p_orders)
-        .where(o.id == trade.order_id, o.status == OrderStatus.ACTIVE, o.available_units >= trade.units)
-        .values(available_units=o.available_units - trade.units)
-    )
-    if (await conn.execute(statement)).rowcount != 1:
-        raise IllegalTransition(
-            f"of this order less than {units_text(trade.units, asset.decimals)} {asset.symbol} is left"
-        )
+    """Of two who want the last of an order, the second finds too little."""
+    if not await amounts.reserve(conn, trade.order_id, trade.units):
+        wanted = units_text(trade.units, asset.decimals)
+        raise IllegalTransition(f"of this order less than {wanted} {asset.symbol} is left")
 
 
 async def _check_funds(conn: AsyncConnection, trade: P2PTrade) -> None:

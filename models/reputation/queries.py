@@ -35,7 +35,7 @@ _RESULTS = table(
     column("is_taken_purchase", Boolean),
     column("release_seconds", Integer),
 )
-"""One row for each side of each trade that has ended; made by migration 0010."""
+"""One row for each side of each trade that has ended; made by migration 0012."""
 _V = _RESULTS.c
 _R = p2p_reviews.c
 

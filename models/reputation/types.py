@@ -12,9 +12,10 @@ class Reputation:
     """``trades``: completed, on either side; ``volume_centavos``: theirs.
 
     ``completion_bps``: the completed ones among those that count: a trade that the user as the buyer let expire or
-    cancelled, and a dispute that the user lost, count against them. None: none counts.
-    ``release_seconds``: from the buyer's word that they paid to the release, the median of the user's sales without
-    a dispute. ``rating``: average stars, to two places. None: there are none.
+    gave up, in a dispute too, and a dispute that the user lost, count against them. None: none counts.
+    ``release_seconds``: from the buyer's word that they paid to the release, the median of the user's sales that
+    nobody disputed and that no bank released. ``disputes_lost``: by a ruling that held good, waited for or given in
+    to. ``rating``: average stars, to two places. None: there are none.
     """
 
     user_id: str

@@ -56,6 +56,22 @@ class TestOrder:
         )
         assert ana.email not in others.text
 
+    async def test_keeps_what_its_maker_says_in_chats_sealed(self, market: Market, ana: Person):
+        words = f"hello-{secrets.token_hex(8)}"
+        made = await market.order(ana, auto_reply=words)
+        path = f"{ORDERS}/{made['id']}"
+
+        paused = await market.door.post(ana, f"{path}/pause", key="pause-it-once")
+        again = await market.door.post(ana, f"{path}/pause", key="pause-it-once")
+        resumed = await market.door.post(ana, f"{path}/resume")
+        read = await market.door.get(ana, path)
+
+        assert {words} == {one.json()["auto_reply"] for one in (paused, again, resumed, read)}
+        for table in ("p2p_orders", "idempotency_keys", "events"):
+            async with market.door.engine.connect() as conn:
+                found = text(f"SELECT count(*) FROM {table} AS t WHERE strpos(t::text, :words) > 0")
+                assert 0 == (await conn.execute(found, {"words": words})).scalar_one(), table
+
     @pytest.mark.parametrize(
         ("change", "kind", "field"),
         [
@@ -426,7 +442,7 @@ class TestList:
             for status in (None, P2PTradeStatus.EXPIRED, P2PTradeStatus.OPEN, P2PTradeStatus.EXPIRED):
                 if status is not None:
                     async with market.door.engine.begin() as conn:
-                        await trade_row(conn, seller=ana.id, buyer=eve.id, status=status)
+                        await trade_row(conn, seller=ana.id, buyer=eve.id, status=status, settlement="charge")
                 (order,) = (await asked.page(eve))["orders"]
                 refusals.append(order["refusal"])
             (bought,) = (await asked.page(eve, side="buy"))["orders"]

@@ -50,7 +50,8 @@ class Pair:
         return reply.json()  # type: ignore[no-any-return]
 
     async def take(self, order: dict[str, Any], **wanted: Any) -> Any:
-        body = {"order_id": order["id"], "amount": "0.1", "settlement": "direct"} | wanted
+        named = {"order_id": order["id"], "order_version": order["version"]}
+        body = named | {"amount": "0.1", "settlement": "direct"} | wanted
         return await self.door.post(self.buyer, TRADES, {k: v for k, v in body.items() if v is not None})
 
     async def open(self, settlement: str = "direct", **wanted: Any) -> dict[str, Any]:
@@ -173,6 +174,10 @@ class TestCreate:
             ({"payment_method_kind": "ted"}, "invalid-input", "payment_method_id"),
             ({"order_id": "0" * 32}, "not-found", None),
             ({"order_version": 2}, "stale-version", "order_version"),
+            ({"order_version": None}, "invalid-input", "order_version"),
+            ({"price_limit": "14999.99"}, "price-moved", "price_limit"),
+            ({"price_limit": "14999.999"}, "too-precise", "price_limit"),
+            ({"price_limit": "0"}, "not-an-amount", "price_limit"),
         ],
         ids=str,
     )
@@ -308,7 +313,7 @@ class TestCommands:
     @pytest.mark.parametrize("same_key", [True, False], ids=["same-key", "other-key"])
     async def test_to_open_clicked_twice_are_one_trade_or_two(self, pair: Pair, same_key: bool) -> None:
         order = await pair.offer()
-        body = {"order_id": order["id"], "amount": "0.6", "settlement": "direct"}
+        body = {"order_id": order["id"], "order_version": 1, "amount": "0.6", "settlement": "direct"}
         key = secrets.token_hex(8)
 
         replies = await asyncio.gather(
@@ -388,8 +393,9 @@ class TestRaces:
     async def test_of_two_commands_never_both_end_it(
         self, pair: Pair, before: list[str], rivals: list[tuple[str, str]], winners: set[str]
     ) -> None:
-        people = {"buyer": pair.buyer, "seller": pair.seller}
         for _ in range(3):
+            pair = await pair_of(pair.door)
+            people = {"buyer": pair.buyer, "seller": pair.seller}
             trade = await pair.open()
             for command in before:
                 await pair.do(pair.buyer, trade, command)

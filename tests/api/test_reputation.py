@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from models.p2p_order.types import Settlement
 from models.p2p_trade.states import P2PTradeStatus
 from tests.api.door import Door, Person, problem
 from tests.api.p2p import P2P, reputation, trade
@@ -39,6 +40,7 @@ class TestReputation:
             ({"status": S.COMPLETED, "ruled": True}, (1, 0, 1), (1, 10_000, 0)),
             ({"status": S.REFUNDED, "ruled": True}, (0, None, 0), (0, 0, 1)),
             ({"status": S.REFUNDED}, (0, None, 0), (0, None, 0)),
+            ({"status": S.REFUNDED, "by": "buyer"}, (0, None, 0), (0, 0, 0)),
             ({"status": S.SPLIT, "ruled": True, "buyer_bps": 5_000}, (0, None, 0), (0, None, 0)),
             ({"status": S.SPLIT, "ruled": True, "buyer_bps": 5_001}, (0, 0, 1), (0, None, 0)),
             ({"status": S.SPLIT, "ruled": True, "buyer_bps": 4_999}, (0, None, 0), (0, 0, 1)),
@@ -62,11 +64,13 @@ class TestReputation:
         for seconds in (30, 60, 600):
             await trade(door, ana, bob, release_seconds=seconds)
         await trade(door, ana, bob, release_seconds=9_000, ruled=True)
+        for _ in range(3):
+            await trade(door, ana, bob, release_seconds=1, settlement=Settlement.CHARGE)
         await trade(door, bob, ana, release_seconds=5, total_centavos=1)
 
         seller, buyer = await reputation(door, ana), await reputation(door, bob)
 
-        assert (5, "600.01", 60) == (seller["trades"], seller["volume"], seller["release_seconds"])
+        assert (8, "1050.01", 60) == (seller["trades"], seller["volume"], seller["release_seconds"])
         assert 5 == buyer["release_seconds"]
 
     async def test_rounds_completion_down(self, door: Door):

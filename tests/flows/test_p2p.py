@@ -68,7 +68,8 @@ async def opened(desk: Desk, seller: Person, buyer: Person, settlement: str = "d
     if settlement == "direct":
         terms["method_ids"] = [(await desk.post(seller, "/api/v1/p2p/payment-methods", method))["id"]]
     order = await desk.post(seller, ORDERS, terms)
-    return await desk.post(buyer, TRADES, {"order_id": order["id"], "amount": "0.1", "settlement": settlement})
+    named = {"order_id": order["id"], "order_version": order["version"]}
+    return await desk.post(buyer, TRADES, named | {"amount": "0.1", "settlement": settlement})
 
 
 async def say(desk: Desk, person: Person, trade: Any, command: str) -> Any:

@@ -12,6 +12,7 @@ from models.ids import new_id
 from models.ledger.chart import Purpose, available, house
 from models.ledger.post import post
 from models.ledger.types import Kind, move
+from models.p2p_order.queries import auto_reply_place
 from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import Settlement
 from models.p2p_trade import queries, steps
@@ -146,7 +147,7 @@ async def _order(
             method_ids=[method_id],
             method_kinds=[],
             window_seconds=900,
-            auto_reply=auto_reply,
+            auto_reply_sealed=BOX.seal(auto_reply, place=auto_reply_place(order_id)) if auto_reply else None,
         )
     )
     return order_id, method_id

@@ -9,11 +9,14 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ids import new_id
+from models.p2p_dispute.tables import p2p_dispute_rulings, p2p_disputes
 from models.p2p_order.tables import p2p_orders
 from models.p2p_order.types import OrderTerms, P2POrder, PriceKind, Settlement
 from models.p2p_trade.states import ENDED, P2PTradeStatus
 from models.p2p_trade.tables import p2p_trade_history, p2p_trades
 from models.quote.types import Side
+from models.user.types import Role
+from models.user.writes import add_user
 
 _NUMBERS = itertools.count(1)
 _NOON = datetime(2026, 1, 5, 15, tzinfo=UTC)
@@ -41,9 +44,15 @@ TERMS = OrderTerms(
 )
 
 
+def _terms() -> dict[str, Any]:
+    values = {name: getattr(TERMS, name) for name in OrderTerms.__dataclass_fields__}
+    del values["auto_reply"]
+    return values | {"auto_reply_sealed": None}
+
+
 def an_order(**changes: Any) -> P2POrder:
     """One that is in no database."""
-    values = {name: getattr(TERMS, name) for name in OrderTerms.__dataclass_fields__}
+    values = _terms()
     more = {
         "id": "o" * 32,
         "user_id": "maker",
@@ -60,7 +69,7 @@ def an_order(**changes: Any) -> P2POrder:
 
 async def order_row(conn: AsyncConnection, maker: str, **changes: Any) -> str:
     """Its id."""
-    values = {name: getattr(TERMS, name) for name in OrderTerms.__dataclass_fields__}
+    values = _terms()
     values |= {"id": new_id(), "user_id": maker, "side": Side.SELL, "asset_id": "ETH.ethereum"} | changes
     values.setdefault("available_units", values["total_units"])
     await conn.execute(
@@ -139,4 +148,19 @@ async def trade_row(
         for n, (old, new, reason, actor) in enumerate(lines, start=1)
     ]
     await conn.execute(insert(p2p_trade_history).values(rows))
+    if ruled:
+        await _ruling(conn, values["id"], values["buyer_bps"], to_buyer=status is P2PTradeStatus.COMPLETED)
     return str(values["id"])
+
+
+async def _ruling(conn: AsyncConnection, trade_id: str, bps: int | None, *, to_buyer: bool) -> None:
+    """One arbiter's, that held good and was carried out."""
+    arbiter = await add_user(conn, email=f"{new_id()}@example.com", role=Role.ARBITER)
+    bps = bps if bps is not None else 10_000 if to_buyer else 0
+    at = datetime.now(UTC)
+    dispute = {"id": new_id(), "trade_id": trade_id, "reason": "other"}
+    end = {"status": "settled", "buyer_bps": bps, "ended_at": at}
+    await conn.execute(insert(p2p_disputes).values(dispute | end))
+    ruling = {"id": new_id(), "dispute_id": dispute["id"], "version": 2, "round": 1, "buyer_bps": bps}
+    words = {"reason": "other", "text_sealed": b"", "proposed_by": arbiter.user_id, "needs_second": False}
+    await conn.execute(insert(p2p_dispute_rulings).values(ruling | words | {"fate": "alone", "decided_at": at}))

@@ -206,6 +206,14 @@ class P2PWorld(World):
         async with self.engine.connect() as conn:
             return [row.payload["status"] for row in await conn.execute(own)]
 
+    async def amounts(self, order_id: str) -> list[object]:
+        """What everybody was told to be left of an order, oldest first."""
+        e = events.c
+        public = events.select().where(e.user_id.is_(None), e.kind == "p2p_ad_changed").order_by(e.id)
+        async with self.engine.connect() as conn:
+            told = [row.payload for row in await conn.execute(public)]
+        return [one["available_units"] for one in told if one["order_id"] == order_id]
+
     async def notices(self, user: str) -> list[str]:
         """The codes of what one was told in sentences, oldest first."""
         e = events.c

@@ -26,7 +26,9 @@ from models.p2p_dispute.types import (
 )
 from models.p2p_order.types import Settlement
 from models.p2p_trade.states import P2PTradeStatus
-from models.p2p_trade.types import P2PTrade, Party
+from models.p2p_trade.types import Command, P2PTrade, Party
+from models.p2p_trade.writes import command
+from models.reputation import queries as reputations
 from tests.models.p2p_books import UNITS, move_to
 from tests.models.p2p_disputes import TOGETHER, Fight, begin, bring
 from tests.models.world import World
@@ -368,6 +370,53 @@ class TestEnd:
 
         fate = await arena.scalar("SELECT fate FROM p2p_dispute_rulings WHERE dispute_id = :id", id=fight.id)
         assert "overtaken" == fate
+
+
+class TestRecord:
+    """(disputes lost by the seller, by the buyer) of a dispute that was ruled for the buyer, however it ended."""
+
+    async def lost(self, fight: Fight) -> tuple[int, int]:
+        async with fight.world.engine.connect() as conn:
+            found = await reputations.of_users(conn, [fight.seller, fight.buyer])
+        return found[fight.seller].disputes_lost, found[fight.buyer].disputes_lost
+
+    @pytest.mark.parametrize("state", ["ruled", "appealed"])
+    @pytest.mark.parametrize("way", ["concede", "confirm"])
+    async def test_shows_a_ruling_that_its_loser_gave_in_to(self, arena: World, state: str, way: str) -> None:
+        fight = await begin(arena)
+        await bring(fight, state)
+
+        if way == "concede":
+            await fight.concede(fight.seller)
+        else:
+            await fight.run(command, fight.trade.id, Command.CONFIRM_PAYMENT, user_id=fight.seller, now=fight.now)
+
+        assert ("settled completed", (1, 0)) == (await fight.status(), await self.lost(fight))
+
+    async def test_shows_none_where_its_winner_gave_in(self, arena: World) -> None:
+        fight = await begin(arena)
+        await bring(fight, "ruled")
+
+        await fight.concede(fight.buyer)
+
+        assert ("settled refunded", (0, 0)) == (await fight.status(), await self.lost(fight))
+
+    @pytest.mark.parametrize("state", ["open", "proposed"])
+    async def test_shows_none_where_no_ruling_held_good(self, arena: World, state: str) -> None:
+        fight = await begin(arena)
+        await bring(fight, state)
+
+        await fight.concede(fight.seller)
+
+        assert (0, 0) == await self.lost(fight)
+
+    async def test_shows_the_last_ruling(self, arena: World) -> None:
+        fight = await begin(arena)
+        await bring(fight, "appealed")
+
+        await fight.rule(1, bps=0)
+
+        assert ("closed refunded", (0, 1)) == (await fight.status(), await self.lost(fight))
 
 
 class TestSystem:

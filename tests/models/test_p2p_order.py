@@ -19,7 +19,7 @@ from models.p2p_trade.states import P2PTradeStatus
 from models.payment_method.types import MethodKind
 from models.quote.types import Side
 from tests.models.p2p_rows import TERMS, order_row, trade_row
-from tests.models.world import ETH, USDT, World
+from tests.models.world import BOX, ETH, USDT, World
 
 RULES = P2PRules()
 NOW = datetime(2026, 1, 5, 15, tzinfo=UTC)
@@ -279,12 +279,14 @@ class TestTaker:
         bob, _ = await world.join("bob@example.com")
         now = datetime.now(UTC)
         sold = {"seller": world.user_id, "buyer": bob}
+        live = sold | {"settlement": Settlement.CHARGE}
         async with world.engine.begin() as conn:
             for _ in range(3):
                 await trade_row(conn, **sold)
+            for status in (P2PTradeStatus.OPEN, P2PTradeStatus.PAYMENT_SENT, P2PTradeStatus.DISPUTED):
+                await trade_row(conn, **live, status=status)
+                await trade_row(conn, **live, status=status, maker=bob)
             await trade_row(conn, **sold, status=P2PTradeStatus.OPEN)
-            await trade_row(conn, **sold, status=P2PTradeStatus.OPEN, maker=bob)
-            await trade_row(conn, **sold, status=P2PTradeStatus.PAYMENT_SENT)
             await trade_row(conn, **sold, status=P2PTradeStatus.EXPIRED, ended_at=now - timedelta(hours=3))
             await trade_row(conn, **sold, status=P2PTradeStatus.CANCELLED, by=bob, ended_at=now - timedelta(hours=2))
             before = await queries.taker(conn, bob, RULES, now)
@@ -292,10 +294,10 @@ class TestTaker:
             after = await queries.taker(conn, bob, RULES, now)
             seller = await queries.taker(conn, world.user_id, RULES, now)
 
-        assert (3, 6_000, 1, None, True) == (
+        assert (3, 6_000, 3, None, True) == (
             before.trades,
             before.completion_bps,
-            before.unpaid_open,
+            before.unpaid_live,
             before.cooldown_until,
             before.is_verified,
         )
@@ -303,7 +305,7 @@ class TestTaker:
         assert (3, 10_000, 0, None) == (
             seller.trades,
             seller.completion_bps,
-            seller.unpaid_open,
+            seller.unpaid_live,
             seller.cooldown_until,
         )
 
@@ -395,7 +397,7 @@ class TestChange:
         async def make() -> P2POrder:
             async with world.engine.begin() as conn:
                 return await writes.create(
-                    conn, user_id=world.user_id, side=Side.SELL, asset=ETH, terms=TERMS, rules=rules
+                    conn, BOX, user_id=world.user_id, side=Side.SELL, asset=ETH, terms=TERMS, rules=rules
                 )
 
         results = await asyncio.gather(*(make() for _ in range(5)), return_exceptions=True)
@@ -410,6 +412,7 @@ async def change(world: World, order_id: str, version: int, *, user_id: str = ""
     async with world.engine.begin() as conn:
         return await writes.change(
             conn,
+            BOX,
             order_id=order_id,
             user_id=user_id or world.user_id,
             version=version,

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +22,7 @@ from models.errors import (
     InvalidInput,
     LimitExceeded,
     NotFound,
+    PriceMoved,
     PriceUnavailable,
     TakeRefused,
 )
@@ -241,7 +243,7 @@ OUTSIDE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"method_id": "m" * 32}, InvalidInput, "no such payment method"),
     ({"units": 1}, LimitExceeded, "worth between"),
     ({"units": 100 * COIN}, LimitExceeded, "worth between"),
-    ({"units": 2 * COIN}, LimitExceeded, "are left"),
+    ({"units": 2 * COIN}, IllegalTransition, "is left"),
 ]
 
 
@@ -332,6 +334,26 @@ class TestAcceptance:
         with pytest.raises(InvalidInput, match="one of: direct"):
             await world.take(order_id, settlement=T.BALANCE)
 
+    @pytest.mark.parametrize(
+        ("side", "limit", "is_worse"),
+        [
+            (Side.SELL, "15000.00", False),
+            (Side.SELL, "14999.99", True),
+            (Side.BUY, "15000.00", False),
+            (Side.BUY, "15000.01", True),
+        ],
+    )
+    async def test_at_a_price_worse_than_the_takers_limit_is_refused(
+        self, world: P2PWorld, side: Side, limit: str, is_worse: bool
+    ) -> None:
+        order_id = await world.offer(side=side, price_kind="floating", price=None, margin_bps=0)
+        named = {"settlement": T.BALANCE, "market": Decimal("15000.00"), "price_limit": Decimal(limit)}
+
+        with pytest.raises(PriceMoved, match="worse than your limit") if is_worse else nullcontext():
+            await world.take(order_id, **named)
+
+        assert (FREE == await world.purses()) is is_worse
+
     async def test_pays_only_to_methods_that_stand(self, world: P2PWorld) -> None:
         second, unnamed, gone = [await world.add_method(world.seller) for _ in range(3)]
         ted, other = await world.add_method(world.seller, "ted"), await world.add_method(world.buyer)
@@ -380,6 +402,28 @@ class TestAcceptance:
         with pytest.raises(TakeRefused, match="ended unpaid"):
             await world.take(order_id, rules=rules)
         world.now += timedelta(days=1)
+        assert S.OPEN is (await world.read(await world.take(order_id, rules=rules))).status
+
+    async def test_of_one_who_only_says_to_have_paid_is_refused_all_the_same(self, world: P2PWorld) -> None:
+        rules = replace(RULES, unpaid_most=1, unpaid_day_most=2)
+        order_id = await world.offer()
+        for _ in range(2):
+            trade_id = await world.take(order_id, rules=rules)
+            for say in (world.pay, world.dispute, world.give_up):
+                with pytest.raises(TakeRefused, match="at most 1"):
+                    await world.take(order_id, rules=rules)
+                await say(trade_id)
+
+        with pytest.raises(TakeRefused, match="ended unpaid"):
+            await world.take(order_id, rules=rules)
+
+    async def test_with_balance_is_not_counted_as_unpaid(self, world: P2PWorld) -> None:
+        rules = replace(RULES, unpaid_most=1)
+        order_id = await world.offer()
+
+        for _ in range(2):
+            await world.take(order_id, settlement=T.BALANCE, rules=rules)
+
         assert S.OPEN is (await world.read(await world.take(order_id, rules=rules))).status
 
     async def test_by_one_who_takes_many_at_once_is_counted(self, world: P2PWorld) -> None:
@@ -451,6 +495,24 @@ class TestRelease:
         assert S.COMPLETED is after.status
         assert (Purse(-TAKE), Purse(TAKE - FEE)) == await world.purses()
         assert {} == await world.broken_laws()
+
+
+class TestAmount:
+    @pytest.mark.parametrize("end", ["given up", "expired", "completed"])
+    async def test_is_told_to_everybody_when_a_trade_moves_it(self, world: P2PWorld, end: str) -> None:
+        order_id = await world.offer()
+        trade_id = await world.take(order_id)
+
+        if end == "given up":
+            await world.give_up(trade_id)
+        elif end == "expired":
+            await world.wait(trade_id, WINDOW)
+        else:
+            await world.pay(trade_id)
+            await world.confirm(trade_id)
+
+        left, whole = str(COIN - TAKE), str(COIN)
+        assert ([left] if end == "completed" else [left, whole]) == await world.amounts(order_id)
 
 
 class TestReturn:

@@ -11,11 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from models.charge import queries as charges
 from models.errors import DocumentMissing, IllegalTransition
 from models.p2p_order.types import Settlement
+from models.p2p_trade import queries as trades
 from models.p2p_trade.rules import BLOCK_MOST
 from models.p2p_trade.states import P2PTradeStatus as S
-from models.p2p_trade.types import Command
+from models.p2p_trade.steps import take
+from models.p2p_trade.types import Command, Step
 from models.receipt.states import ReceiptStatus
 from models.receipt.types import Payer
+from models.reputation import queries as reputations
 from tests.models.buy_world import BuyWorld
 from tests.models.p2p_world import PAID, SELLER_PAYS, TAKE, WINDOW, P2PWorld, Purse
 from tests.models.world import TERMS
@@ -65,6 +68,24 @@ class Market(P2PWorld):
 @pytest.fixture
 async def market(engine: AsyncEngine) -> Market:
     return await Market(engine).begin()
+
+
+class TestExpiry:
+    @pytest.mark.parametrize("payable", [True, False], ids=["payable", "never-payable"])
+    async def test_counts_against_the_buyer_only_if_there_was_something_to_pay(
+        self, market: Market, payable: bool
+    ) -> None:
+        trade_id = await market.open(Settlement.CHARGE)
+        if payable:
+            await market.hear(trade_id)
+        async with market.engine.begin() as conn:
+            trade = await trades.trade(conn, trade_id, lock=True)
+            await take(conn, trade, Step(S.EXPIRED, "not_paid_in_time"), actor="system", now=market.now)
+
+        async with market.engine.connect() as conn:
+            found = (await reputations.of_users(conn, [market.buyer]))[market.buyer]
+
+        assert (0 if payable else None) == found.completion_bps
 
 
 class TestPayment:
