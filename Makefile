@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 WORKERS ?= 2
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z.-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv: $(INSTALLED) ## Make the virtual environment with everything in it
 $(INSTALLED): pyproject.toml constraints.txt

@@ -56,8 +56,12 @@ class Once:
 
         :raises IdempotencyMismatch: the key belongs to another request.
         """
-        known = await idempotency.claim(conn, user_id=self.user_id, key=self.key, request=self._request)
+        known = await self.known(conn)
         return None if known is None else JSONResponse(known.body, known.status, headers={REPLAYED: "true"})
+
+    async def known(self, conn: AsyncConnection) -> idempotency.Answer | None:
+        """As :meth:`claim`, the answer as it was stored."""
+        return await idempotency.claim(conn, user_id=self.user_id, key=self.key, request=self._request)
 
     async def answer(self, conn: AsyncConnection, status: int, view: BaseModel) -> JSONResponse:
         """Store the answer and give it."""

@@ -6,6 +6,7 @@
 ``liquida_trades_open``                instant trades that have not ended, by ``status``
 ``liquida_review_oldest_seconds``      how long the longest waiting trade in needs_review has waited
 ``liquida_withdrawals_open``           withdrawals of reais that have not ended, by ``status``
+``liquida_p2p_trades_open``            P2P trades that have not ended, by ``status``
 ``liquida_outbox_waiting``             messages to Temporal not delivered yet
 ``liquida_outbox_oldest_seconds``      age of the oldest of them
 ``liquida_breaks_open``                breaks with a bank that are not resolved, by ``class`` and ``age``
@@ -24,6 +25,9 @@ from models import outbox
 from models.dispute import queries as disputes
 from models.instant_trade import queries as trades
 from models.instant_trade.states import ENDED, TradeStatus
+from models.p2p_trade import queries as p2p_trades
+from models.p2p_trade.states import ENDED as P2P_ENDED
+from models.p2p_trade.states import P2PTradeStatus
 from models.pix_withdrawal import queries as withdrawals
 from models.pix_withdrawal.rules import WAITING
 from models.reconciliation import queries as reconciliation
@@ -39,6 +43,7 @@ class Metrics:
         self._open = Gauge("liquida_trades_open", "Trades that have not ended", ["status"], registry=own)
         self._review = Gauge("liquida_review_oldest_seconds", "Longest wait for an operator", registry=own)
         self._withdrawals = Gauge("liquida_withdrawals_open", "Not ended", ["status"], registry=own)
+        self._p2p = Gauge("liquida_p2p_trades_open", "P2P trades that have not ended", ["status"], registry=own)
         self._waiting = Gauge("liquida_outbox_waiting", "Messages not delivered", registry=own)
         self._oldest = Gauge("liquida_outbox_oldest_seconds", "Age of the oldest of them", registry=own)
         self._breaks = Gauge("liquida_breaks_open", "Breaks not resolved", ["class", "age"], registry=own)
@@ -66,6 +71,7 @@ class Metrics:
             by_status = await trades.open_by_status(conn)
             review = await trades.longest_in_review_seconds(conn)
             leaving = await withdrawals.open_by_status(conn)
+            p2p = await p2p_trades.open_by_status(conn)
             waiting, oldest = await outbox.waiting(conn)
             breaks = await reconciliation.live_by_class_and_age(conn)
             silence = await reconciliation.silence_seconds(conn)
@@ -76,6 +82,9 @@ class Metrics:
         self._review.set(review)
         for withdrawal_status in WAITING:
             self._withdrawals.labels(withdrawal_status).set(leaving.get(withdrawal_status, 0))
+        for p2p_status in P2PTradeStatus:
+            if p2p_status not in P2P_ENDED:
+                self._p2p.labels(p2p_status).set(p2p.get(p2p_status, 0))
         self._waiting.set(waiting)
         self._oldest.set(oldest)
         self._disputes.set(disputes_open)

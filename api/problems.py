@@ -95,7 +95,7 @@ def problem(
         title=kind.title,
         status=kind.status,
         detail=_OURS if issubclass(kind, Broken) else detail,
-        instance=request.scope.get("raw_path", b"/").decode("ascii", "replace")[:_PATH_LENGTH_MOST],
+        instance=_path(request),
         errors=list(errors),
     )
     return JSONResponse(
@@ -151,6 +151,12 @@ def install(app: FastAPI) -> None:
 def field_errors(errors: Iterable[Any]) -> list[FieldProblem]:
     """Pydantic's findings as sentences that name the field; what was sent stays out of them."""
     return [FieldProblem(field=_field(error["loc"]), detail=_sentence(error)) for error in errors]
+
+
+def _path(request: HTTPConnection) -> str:
+    """As it was asked for, and not cut within an escape, or it would be no address."""
+    raw: str = request.scope.get("raw_path", b"/").decode("ascii", "replace")
+    return re.sub("%.?$", "", raw[:_PATH_LENGTH_MOST])
 
 
 async def _of_ours(request: Request, error: Exception) -> JSONResponse:

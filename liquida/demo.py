@@ -1,4 +1,5 @@
-"""``liquida demo``: the embedded stack, sales and a purchase through the HTTP door, and a table of what came of them.
+"""``liquida demo``: the embedded stack; through the HTTP door sales, a purchase and trades between users; and tables
+of what came of them.
 
 Ends with an error if any trade ended otherwise than told, or if ledger, chain and bank disagree.
 """
@@ -20,6 +21,7 @@ from validate_docbr import CPF
 from chains import registry
 from liquida import accounts, database, wiring
 from liquida.checks import against_the_world, check_all
+from liquida.demo_p2p import Couple, Scene, disputed, paid_by_pix, told
 from liquida.settings import Settings, settings
 from liquida.stack.environment import adopt
 from liquida.stack.evm_node import ask
@@ -60,6 +62,7 @@ class Client:
         self._key = key
         self.address = ""
         self.bank_data_id = ""
+        self.pix_key = ""
 
     async def get(self, path: str) -> Any:
         return await self._call("GET", path)
@@ -67,7 +70,7 @@ class Client:
     async def put(self, path: str, body: dict[str, str]) -> Any:
         return await self._call("PUT", path, json=body)
 
-    async def post(self, path: str, body: dict[str, str]) -> Any:
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
         return await self._call("POST", path, json=body, headers={"idempotency-key": secrets.token_hex(16)})
 
     async def _call(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
@@ -98,12 +101,22 @@ class Demo:
             await self._told("sell 0.05 ETH, the bank rejects the PIX", "refunded", self._rejected),
             await self._told("buy ETH for R$ 150.00, a stranger pays first", "completed", self._bought),
         ]
+        scenes = [
+            Scene("P2P: sell 0.05 ETH to another user, paid by PIX", "completed"),
+            Scene("P2P: the two disagree about what was paid", "split"),
+        ]
+        peace, strife = scenes
+        couple = await self._couple()
+        await self._shown(peace, lambda: paid_by_pix(peace, couple, self._pay_charge, self._until))
+        await self._shown(strife, lambda: self._disputed(strife, couple))
         await self._agree()
         self._console.print(_trades(stories))
+        self._console.print(told(scenes))
         async with self._engine.connect() as conn:
             self._console.print(await _balances(conn))
         self._where_to_look(stories)
-        wrong = [story.title for story in stories if story.trade["status"] != story.expected]
+        played: list[Story | Scene] = [*stories, *scenes]
+        wrong = [each.title for each in played if each.trade["status"] != each.expected]
         if wrong:
             raise Broken(f"ended otherwise than told: {'; '.join(wrong)}")
 
@@ -116,10 +129,31 @@ class Demo:
         started = time.monotonic()
         with self._console.status(f"{title} ..."):
             await play(story)
-        ending = story.trade["status"]
-        mark = "[green]ok[/]" if ending == expected else "[red]wrong[/]"
-        self._console.print(f"  {mark} {title}: {ending} after {time.monotonic() - started:.1f} s", highlight=False)
+        self._say(story, started)
         return story
+
+    async def _shown(self, scene: Scene, play: Callable[[], Awaitable[None]]) -> None:
+        started = time.monotonic()
+        with self._console.status(f"{scene.title} ..."):
+            await play()
+        self._say(scene, started)
+
+    def _say(self, ended: Story | Scene, started: float) -> None:
+        ending = ended.trade["status"]
+        mark = "[green]ok[/]" if ending == ended.expected else "[red]wrong[/]"
+        seconds = time.monotonic() - started
+        self._console.print(f"  {mark} {ended.title}: {ending} after {seconds:.1f} s", highlight=False)
+
+    async def _couple(self) -> Couple:
+        seller, buyer = await self._client(), await self._client()
+        await self._send(seller.address, ETHER // 10)
+        await self._until(lambda: self._has(seller, "0.1"), "the seller's coins to be credited")
+        return Couple(seller, buyer, seller.pix_key, NAME)
+
+    async def _disputed(self, scene: Scene, couple: Couple) -> None:
+        name = secrets.token_hex(4)
+        _, arbiter = await self._user(f"demo.{name}.arbiter@example.com", "arbiter")
+        await disputed(scene, couple, arbiter)
 
     async def _from_custody(self, story: Story) -> None:
         ana = await self._client()
@@ -166,8 +200,11 @@ class Demo:
         return bool(payment.get(what)) or any(receipt["status"] == what for receipt in payment["receipts"])
 
     async def _pay(self, story: Story, **payer: str) -> None:
-        """Somebody pays the purchase's charge at the sandbox bank."""
-        url = f"{self._settings.sandbox_url}/sandbox/charges/{story.trade['id']}/pay"
+        await self._pay_charge(story.trade["id"], **payer)
+
+    async def _pay_charge(self, key: str, **payer: str) -> None:
+        """Somebody pays this charge at the sandbox bank."""
+        url = f"{self._settings.sandbox_url}/sandbox/charges/{key}/pay"
         bearer = {"authorization": f"Bearer {self._settings.sandbox_api_key.get_secret_value()}"}
         reply = await self._http.post(url, headers=bearer, json={"moods": [], **payer})
         reply.raise_for_status()
@@ -180,8 +217,9 @@ class Demo:
             _, self._operator = await self._user(f"demo.{name}.operator@example.com", "operator")
         evidence = {"tax_id": tax_id, "name": NAME, "evidence": "demo"}
         await self._operator.put(f"/api/v1/users/{user_id}/document", evidence)
+        client.pix_key = f"demo.{name}{mood}@example.com"
         payee = {
-            "pix_key": f"demo.{name}{mood}@example.com",
+            "pix_key": client.pix_key,
             "pix_key_kind": "email",
             "holder_name": NAME,
             "holder_tax_id": tax_id,
@@ -290,7 +328,7 @@ async def run() -> None:
     """
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)
-    console.print("[bold]Liquida[/]: users sell ETH for reais, and buy it")
+    console.print("[bold]Liquida[/]: users sell ETH for reais, buy it, and trade with each other")
     async with Stack(settings(), console=console):
         demo = Demo(adopt(settings()), console)
         try:

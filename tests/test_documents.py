@@ -31,7 +31,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?<![\w/<.-])([\w.-]+(?:/[\w.-]+)+/?)(?![\w/<*-])")
-MAKE = re.compile(r"(?:^|\s)make ([a-z][a-z-]*)")
+MAKE = re.compile(r"(?:^|\s)make ([a-z][a-z0-9-]*)")
 LIQUIDA = re.compile(r"(?:^|[\s/])liquida ([a-z]+)(?: ([a-z][a-z-]*))?")
 SETTING = re.compile(r"\bLIQUIDA_[A-Z0-9_]*[A-Z0-9]\b")
 TEST = re.compile(r"\b(?:test_\w+|Test[A-Z]\w+)\b")
@@ -93,7 +93,7 @@ class TestDocument:
 
     def test_names_make_targets_that_exist(self, document: Path) -> None:
         named = {target for code in code_of(document.read_text()) for target in MAKE.findall(code)}
-        targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
         assert [] == sorted(named - targets)
 

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import evidence_pack
 from api.auth import Caller
 from api.deps import Deps, Post
-from api.idempotency import OncePerKey
 from api.ids import IdInPath
 from api.p2p_dispute_views import FileIds, P2PDisputeView, StatementRequest, StatementText, for_party
 from api.problems import problems
+from api.sealed_once import SealedOncePerKey
 from models.errors import (
     EvidenceUnavailable,
     IdempotencyMismatch,
@@ -70,7 +70,7 @@ class SettleRequest(BaseModel):
 
 @router.post("", status_code=201, response_model=P2PDisputeView, responses=_WRITES)
 async def open_dispute(
-    trade_id: IdInPath, body: DisputeRequest, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, body: DisputeRequest, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """Open a dispute, once the buyer has said that they paid. What is held stays held until it ends."""
     async with services.engine.begin() as conn:
@@ -102,7 +102,7 @@ async def show(trade_id: IdInPath, services: Deps, caller: Caller) -> P2PDispute
 
 @router.post("/statements", status_code=201, response_model=P2PDisputeView, responses=_WRITES)
 async def state(
-    trade_id: IdInPath, body: StatementRequest, services: Deps, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, body: StatementRequest, services: Deps, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """Say more. What was said stays: nothing is changed or deleted."""
     async with services.engine.begin() as conn:
@@ -123,7 +123,7 @@ async def state(
 
 @router.post("/settle", status_code=201, response_model=P2PDisputeView, responses=_WRITES)
 async def settle(
-    trade_id: IdInPath, body: SettleRequest, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, body: SettleRequest, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """Propose a split, in the place of your earlier proposals; or concede, which ends the dispute at once."""
     messages: list[int] = []
@@ -148,7 +148,7 @@ async def accept_proposal(
     services: Deps,
     courier: Post,
     caller: Caller,
-    once: OncePerKey,
+    once: SealedOncePerKey,
 ) -> JSONResponse:
     """Take exactly this proposal of the other party: it is carried out at once."""
     async with services.engine.begin() as conn:
@@ -165,7 +165,7 @@ async def accept_proposal(
 
 @router.post("/accept-ruling", response_model=P2PDisputeView, responses=_WRITES)
 async def accept_ruling(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """Accept the ruling, and give up your appeal. Once both do, it is carried out at once."""
     async with services.engine.begin() as conn:
@@ -180,7 +180,7 @@ async def accept_ruling(
 
 @router.post("/appeal", response_model=P2PDisputeView, responses=_WRITES)
 async def appeal(
-    trade_id: IdInPath, body: StatementRequest, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, body: StatementRequest, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """Have other arbiters decide anew, once in a dispute and within the ruling's window. Their ruling is final."""
     arrived = datetime.now(UTC)

@@ -12,10 +12,10 @@ from api import evidence_pack, pagination
 from api.auth import Arbiter, DisputeReader
 from api.deps import Deps, Post, Services
 from api.evidence import Reason
-from api.idempotency import OncePerKey
 from api.ids import IdInPath, IdText
 from api.p2p_dispute_views import P2PDisputePage, P2PDisputeRecord, P2PDisputeSummary, StatementText, for_arbiter
 from api.problems import problems
+from api.sealed_once import SealedOncePerKey
 from models.errors import (
     EvidenceUnavailable,
     Forbidden,
@@ -100,7 +100,7 @@ async def dispute_found(dispute_id: IdInPath, services: Deps, caller: DisputeRea
 
 @router.post("/{dispute_id:id}/rule", response_model=P2PDisputeRecord, responses=_WRITES)
 async def rule(
-    dispute_id: IdInPath, body: RulingRequest, services: Deps, courier: Post, caller: Arbiter, once: OncePerKey
+    dispute_id: IdInPath, body: RulingRequest, services: Deps, courier: Post, caller: Arbiter, once: SealedOncePerKey
 ) -> JSONResponse:
     """Arbiters: rule. Above a limit it is a proposal, for another arbiter to approve.
 
@@ -125,7 +125,7 @@ async def rule(
 
 @router.post("/{dispute_id:id}/approve", response_model=P2PDisputeRecord, responses=_WRITES)
 async def approve(
-    dispute_id: IdInPath, body: ApproveRequest, services: Deps, courier: Post, caller: Arbiter, once: OncePerKey
+    dispute_id: IdInPath, body: ApproveRequest, services: Deps, courier: Post, caller: Arbiter, once: SealedOncePerKey
 ) -> JSONResponse:
     """Arbiters: approve exactly this proposal of another arbiter."""
     async with services.engine.begin() as conn:
@@ -147,7 +147,7 @@ async def approve(
 
 @router.post("/{dispute_id:id}/reject", response_model=P2PDisputeRecord, responses=_WRITES)
 async def reject(
-    dispute_id: IdInPath, body: RejectRequest, services: Deps, courier: Post, caller: Arbiter, once: OncePerKey
+    dispute_id: IdInPath, body: RejectRequest, services: Deps, courier: Post, caller: Arbiter, once: SealedOncePerKey
 ) -> JSONResponse:
     """Arbiters: reject a proposal, or take your own back. One no is enough."""
     async with services.engine.begin() as conn:

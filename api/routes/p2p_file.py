@@ -25,7 +25,7 @@ from models.p2p_dispute.queries import visible_trade
 from models.p2p_file import queries, writes
 from models.p2p_file.rules import SUFFIX
 from models.p2p_file.types import MediaType
-from models.user.types import Actor
+from models.p2p_trade import queries as trades
 
 router = APIRouter(prefix="/api/v1/p2p/trades", tags=["p2p chat"])
 
@@ -37,19 +37,13 @@ _HEADERS = {
 }
 
 
-async def party(trade_id: IdInPath, services: Deps, caller: Caller) -> Actor:
-    """Who may attach to this trade, found out before a large body is read.
+async def once_by_party(request: Request, trade_id: IdInPath, services: Deps, caller: Caller, key: Key) -> Once:
+    """Who may not attach to this trade learns it before a large body is read.
 
     :raises NotFound: there is no such trade, or it is not this user's.
     """
     async with services.engine.connect() as conn:
-        trade = await visible_trade(conn, trade_id, caller)
-    if trade.party(caller.user_id) is None:
-        raise NotFound("there is no such trade", field="trade_id")
-    return caller
-
-
-async def once_by_party(request: Request, caller: Annotated[Actor, Depends(party)], key: Key) -> Once:
+        await trades.trade(conn, trade_id, user_id=caller.user_id)
     return await once(request, caller, key)
 
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller
 from api.deps import Deps
-from api.idempotency import OncePerKey
 from api.ids import IdInPath
 from api.p2p_parts import Part, part_of
 from api.problems import problems
+from api.sealed_once import SealedOncePerKey
 from models.errors import (
     IdempotencyMismatch,
     IllegalTransition,
@@ -107,7 +107,7 @@ async def chat(
     ),
 )
 async def say(
-    trade_id: IdInPath, body: MessageRequest, services: Deps, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, body: MessageRequest, services: Deps, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """Write to the other party. What was said stays: nothing is changed or deleted.
 

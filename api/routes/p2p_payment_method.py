@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller
 from api.deps import Deps
-from api.idempotency import OncePerKey
 from api.ids import IdInPath
 from api.names import PersonName
 from api.problems import problems
+from api.sealed_once import SealedOncePerKey
 from models.errors import (
     DocumentMissing,
     IdempotencyMismatch,
@@ -78,7 +78,7 @@ _REFUSALS = (PayloadTooLarge, InvalidInput, InvalidPixKey, DocumentMissing, NotT
 @router.post(
     "", status_code=201, response_model=MethodView, responses=problems(*_REFUSALS, LimitExceeded, IdempotencyMismatch)
 )
-async def add(body: MethodRequest, services: Deps, caller: Caller, once: OncePerKey) -> JSONResponse:
+async def add(body: MethodRequest, services: Deps, caller: Caller, once: SealedOncePerKey) -> JSONResponse:
     """Keep a PIX key or a bank account of your own, to be paid by other users.
 
     Your document must be verified. Others see it only while a trade is open in which they are to pay you there.

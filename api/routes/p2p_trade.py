@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import pagination
 from api.auth import Caller
 from api.deps import Deps, Post, Services
-from api.idempotency import Once, OncePerKey
 from api.ids import IdInPath, IdText
 from api.p2p_trade_story import P2PWaiting, waiting
 from api.p2p_trade_view import (
@@ -26,6 +25,7 @@ from api.p2p_trade_view import (
 )
 from api.problems import problems
 from api.routes.quote import PlainAmount, positive
+from api.sealed_once import SealedOnce, SealedOncePerKey
 from models.assets import BRL, Asset
 from models.errors import (
     DocumentMissing,
@@ -143,7 +143,9 @@ class P2PWhy(P2PWaiting):
         IdempotencyMismatch,
     ),
 )
-async def create(body: TradeRequest, services: Deps, courier: Post, caller: Caller, once: OncePerKey) -> JSONResponse:
+async def create(
+    body: TradeRequest, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
+) -> JSONResponse:
     """Take an order, or a part of it.
 
     With the answer, the seller's coins are held for the trade, and with settlement `balance` the buyer's reais too.
@@ -230,7 +232,7 @@ async def show(trade_id: IdInPath, services: Deps, caller: Caller) -> P2PTradeVi
 
 @router.post("/{trade_id:id}/payment-sent", response_model=P2PTradeView, responses=_COMMANDS)
 async def payment_sent(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """The buyer: say that you paid. With settlement `balance` this is the payment, and completes the trade."""
     return await _command(services, courier, caller, once, trade_id, Command.PAYMENT_SENT)
@@ -238,7 +240,7 @@ async def payment_sent(
 
 @router.post("/{trade_id:id}/undo-payment-sent", response_model=P2PTradeView, responses=_COMMANDS)
 async def undo_payment_sent(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """The buyer: take that word back. What was left of the time to pay runs on, a minute at least."""
     return await _command(services, courier, caller, once, trade_id, Command.UNDO_PAYMENT_SENT)
@@ -246,7 +248,7 @@ async def undo_payment_sent(
 
 @router.post("/{trade_id:id}/confirm-payment", response_model=P2PTradeView, responses=_COMMANDS)
 async def confirm_payment(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """The seller: the reais arrived. Releases the coins for good."""
     return await _command(services, courier, caller, once, trade_id, Command.CONFIRM_PAYMENT)
@@ -254,24 +256,18 @@ async def confirm_payment(
 
 @router.post("/{trade_id:id}/complete", response_model=P2PTradeView, responses=_COMMANDS)
 async def complete(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
+    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
 ) -> JSONResponse:
     """The seller: release the coins. The same as `confirm-payment`."""
     return await _command(services, courier, caller, once, trade_id, Command.CONFIRM_PAYMENT)
 
 
 @router.post("/{trade_id:id}/cancel", response_model=P2PTradeView, responses=_COMMANDS)
-async def cancel(trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey) -> JSONResponse:
+async def cancel(
+    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: SealedOncePerKey
+) -> JSONResponse:
     """The buyer: give up, at any time; what is held goes back. The seller: only where the buyer cannot be paying."""
     return await _command(services, courier, caller, once, trade_id, Command.CANCEL)
-
-
-@router.post("/{trade_id:id}/dispute", response_model=P2PTradeView, responses=_COMMANDS)
-async def dispute(
-    trade_id: IdInPath, services: Deps, courier: Post, caller: Caller, once: OncePerKey
-) -> JSONResponse:
-    """Either: disagree about the payment. What is held stays held until it is decided."""
-    return await _command(services, courier, caller, once, trade_id, Command.DISPUTE)
 
 
 @router.get("/{trade_id:id}/escrow", responses=_READS)
@@ -316,7 +312,7 @@ async def why(trade_id: IdInPath, services: Deps, caller: Caller) -> P2PWhy:
 
 
 async def _command(
-    services: Services, courier: Post, caller: Actor, once: Once, trade_id: str, order: Command
+    services: Services, courier: Post, caller: Actor, once: SealedOnce, trade_id: str, order: Command
 ) -> JSONResponse:
     now = datetime.now(UTC)
     async with services.engine.begin() as conn:

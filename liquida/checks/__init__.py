@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from liquida.checks import (
     balances_add_up,
     claims_are_covered,
-    disputes_agree,
     held_has_owner,
     history_is_whole,
     keys_agree,
@@ -19,6 +18,7 @@ from liquida.checks import (
     no_trade_outlives_its_lock,
     nonces_have_no_gaps,
     outcome_is_one,
+    p2p_disputes_agree,
     p2p_trades_are_booked,
 )
 
@@ -34,7 +34,7 @@ LAWS: dict[str, Law] = {
     "history_is_whole": history_is_whole.violations,
     "keys_agree": keys_agree.violations,
     "claims_are_covered": claims_are_covered.violations,
-    "disputes_agree": disputes_agree.violations,
+    "p2p_disputes_agree": p2p_disputes_agree.violations,
     "p2p_trades_are_booked": p2p_trades_are_booked.violations,
 }
 

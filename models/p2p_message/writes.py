@@ -56,13 +56,13 @@ async def greet(conn: AsyncConnection, box: SecretBox, trade_id: str, *, now: da
 
 async def admit(conn: AsyncConnection, trade_id: str, sender_id: str, rules: ChatRules, now: datetime) -> P2PTrade:
     """The trade, locked, if this user may write to its chat now. The errors are those of :func:`say`."""
-    # The user before the trade: requests of one user in several chats count each other's lines.
-    await users.lock(conn, sender_id)
     trade = await find_trade(conn, trade_id, lock=True)
     if trade.party(sender_id) is None:
         raise NotFound("there is no such trade", field="trade_id")
     if trade.ended_at is not None and now >= trade.ended_at + timedelta(seconds=rules.open_seconds):
         raise IllegalTransition("the trade is over, and its chat is closed")
+    # After the trade, as whoever takes an order locks the taker last: lines in other chats count each other.
+    await users.lock(conn, sender_id)
     if await queries.sent_since(conn, sender_id, now, seconds=_MINUTE) >= rules.most_per_minute:
         raise TooManyMessages(f"at most {rules.most_per_minute} messages and files in a minute; wait a little")
     return trade

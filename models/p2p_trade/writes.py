@@ -196,7 +196,8 @@ async def rule(
 ) -> Done:
     """End a trade that is in dispute, by an arbiter's word or by what the two agreed on.
 
-    :param reason: coded, at most 64 characters. :param actor: a user's id, or ``system``.
+    :param reason: coded, at most 64 characters. An arbiter's begins with ``ruled_``: then the end counts against who
+        lost by it. :param actor: a user's id, or ``system``.
     :param buyer_bps: of a split, 1 to 9999.
     :raises NotFound: there is no such trade.
     :raises InvalidInput: a split says how, nothing else does.

@@ -1,5 +1,7 @@
 """Whatever goes wrong is a problem document that says what to do and repeats nothing."""
 
+import re
+
 import asyncpg
 import httpx
 import pytest
@@ -24,6 +26,12 @@ class TestRouting:
 
         assert 404 == reply.status_code
         problem(reply, "not-found")
+
+    @pytest.mark.parametrize("before", ["", "a", "aa"])
+    async def test_names_no_address_that_is_cut_within_an_escape(self, door: Door, ana: Person, before: str):
+        reply = await door.get(ana, f"/{before}" + "%C3%A9" * 100)
+
+        assert re.fullmatch("/a*(%[0-9A-F]{2})+", reply.json()["instance"])
 
     @pytest.mark.parametrize(("method", "path"), [("DELETE", QUOTE), ("GET", QUOTE), ("PUT", "/healthz")])
     async def test_answers_methods_that_are_none(self, door: Door, method: str, path: str):

@@ -72,7 +72,8 @@ async def opened(desk: Desk, seller: Person, buyer: Person, settlement: str = "d
 
 
 async def say(desk: Desk, person: Person, trade: Any, command: str) -> Any:
-    return await desk.post(person, f"{TRADES}/{trade['id']}/{command}")
+    body = {"reason": "other", "statement": "we disagree"} if command == "dispute" else None
+    return await desk.post(person, f"{TRADES}/{trade['id']}/{command}", body)
 
 
 async def until(desk: Desk, person: Person, trade: Any, *statuses: str, seconds: float = 40) -> Any:

@@ -197,6 +197,13 @@ class P2PWorld(World):
             lines = await queries.history(conn, trade_id)
         return [(line.new_status, line.reason, names.get(line.actor, line.actor)) for line in lines]
 
+    async def changes(self, user: str) -> list[object]:
+        """The states of trades that one was told of, oldest first."""
+        e = events.c
+        own = events.select().where(e.user_id == user, e.kind == "p2p_trade_status_change").order_by(e.id)
+        async with self.engine.connect() as conn:
+            return [row.payload["status"] for row in await conn.execute(own)]
+
     async def notices(self, user: str) -> list[str]:
         """The codes of what one was told in sentences, oldest first."""
         e = events.c

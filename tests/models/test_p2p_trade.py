@@ -236,6 +236,15 @@ class TestDivision:
             assert (0, PAID) == (returned.seller_centavos, returned.buyer_centavos)
 
 
+OUTSIDE: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"settlement": T.BALANCE, "method_id": "m"}, InvalidInput, "direct only"),
+    ({"method_id": "m" * 32}, InvalidInput, "no such payment method"),
+    ({"units": 1}, LimitExceeded, "worth between"),
+    ({"units": 100 * COIN}, LimitExceeded, "worth between"),
+    ({"units": 2 * COIN}, LimitExceeded, "are left"),
+]
+
+
 class TestAcceptance:
     @pytest.mark.parametrize("settlement", BOTH)
     async def test_holds_both_legs_before_anybody_is_told_to_pay(self, world: P2PWorld, settlement: T) -> None:
@@ -288,7 +297,8 @@ class TestAcceptance:
             trade_id = await world.open(T.BALANCE, rules=rules)
             await world.pay(trade_id)
             found.append((await world.read(trade_id)).fee_bps)
-        world.now += timedelta(days=31)
+            world.now += timedelta(days=1)
+        world.now += timedelta(days=30)
         found.append((await world.read(await world.open(T.BALANCE, rules=rules))).fee_bps)
 
         assert [200, 100, 50, 200] == found
@@ -307,24 +317,12 @@ class TestAcceptance:
         with pytest.raises(TakeRefused):
             await world.take(await world.offer(), by=world.seller)
 
-    @pytest.mark.parametrize(
-        ("wanted", "error", "words"),
-        [
-            ({"settlement": T.BALANCE, "method_id": "m"}, InvalidInput, "direct only"),
-            ({"method_id": "m" * 32}, InvalidInput, "no such payment method"),
-            ({"units": 1}, LimitExceeded, "worth between"),
-            ({"units": 100 * COIN}, LimitExceeded, "worth between"),
-            ({"units": 2 * COIN}, LimitExceeded, "are left"),
-        ],
-        ids=["method-of-balance", "strange-method", "too-little", "too-much", "more-than-ever"],
-    )
-    async def test_outside_the_orders_terms_is_refused(
-        self, world: P2PWorld, wanted: dict[str, Any], error: type[Exception], words: str
-    ) -> None:
+    async def test_outside_the_orders_terms_is_refused(self, world: P2PWorld) -> None:
         order_id = await world.offer()
 
-        with pytest.raises(error, match=words):
-            await world.take(order_id, **wanted)
+        for wanted, error, words in OUTSIDE:
+            with pytest.raises(error, match=words):
+                await world.take(order_id, **wanted)
         assert FREE == await world.purses()
         assert {} == await world.broken_laws()
 
@@ -677,25 +675,18 @@ class TestDispute:
         assert FREE == await world.purses()
         assert {} == await world.broken_laws()
 
-    @pytest.mark.parametrize(
-        ("outcome", "bps"),
-        [
-            (Outcome.SPLIT, None),
-            (Outcome.SPLIT, 0),
-            (Outcome.SPLIT, 10_000),
-            (Outcome.RELEASE, 5_000),
-            (Outcome.RETURN, 0),
-        ],
-    )
-    async def test_split_says_how_and_nothing_else_does(
-        self, world: P2PWorld, outcome: Outcome, bps: int | None
-    ) -> None:
+    async def test_split_says_how_and_nothing_else_does(self, world: P2PWorld) -> None:
         trade_id = await world.open()
         await world.pay(trade_id)
         await world.dispute(trade_id)
 
-        with pytest.raises(InvalidInput, match="basis points"):
-            await world.decide(trade_id, outcome, bps)
+        for outcome, bps in (
+            *((Outcome.SPLIT, bps) for bps in (None, 0, 10_000)),
+            (Outcome.RELEASE, 5_000),
+            (Outcome.RETURN, 0),
+        ):
+            with pytest.raises(InvalidInput, match="basis points"):
+                await world.decide(trade_id, outcome, bps)
 
     async def test_that_is_none_is_not_ruled_on(self, world: P2PWorld) -> None:
         trade_id = await world.open()
@@ -727,6 +718,19 @@ class TestSplitOfBothLegs:
         assert {} == await world.broken_laws()
 
 
+class TestEvents:
+    async def test_tell_both_of_every_change_and_only_of_what_happened(self, world: P2PWorld) -> None:
+        trade_id = await world.open()
+        await world.pay(trade_id)
+        with pytest.raises(IllegalTransition):
+            await world.pay(trade_id)
+        await world.confirm(trade_id)
+
+        for user in (world.seller, world.buyer):
+            assert ["open", "payment_sent", "completed"] == await world.changes(user)
+        assert ["p2p_trade_open", "p2p_trade_completed"] == await world.notices(world.buyer)
+
+
 class TestStrangers:
     async def test_see_and_command_nothing(self, world: P2PWorld) -> None:
         trade_id = await world.open()
@@ -748,27 +752,27 @@ class TestStrangers:
                 await world.say(trade_id, command, by=user)
 
 
+AGREED = (
+    "units = units + 1",
+    "total_centavos = total_centavos - 1",
+    "price = 1",
+    "buyer_id = seller_id",
+    "fee_bps = 0",
+    "fee_payer = 'seller'",
+    "settlement = 'charge'",
+    "method_id = NULL",
+    "confirm_seconds = 1",
+    "window_seconds = 1",
+)
+
+
 class TestDatabase:
-    @pytest.mark.parametrize(
-        "change",
-        [
-            "units = units + 1",
-            "total_centavos = total_centavos - 1",
-            "price = 1",
-            "buyer_id = seller_id",
-            "fee_bps = 0",
-            "fee_payer = 'seller'",
-            "settlement = 'charge'",
-            "method_id = NULL",
-            "confirm_seconds = 1",
-            "window_seconds = 1",
-        ],
-    )
-    async def test_keeps_what_was_agreed(self, world: P2PWorld, change: str) -> None:
+    async def test_keeps_what_was_agreed(self, world: P2PWorld) -> None:
         await world.open()
 
-        with pytest.raises(DBAPIError, match="does not change"):
-            await world.execute(f"UPDATE p2p_trades SET {change}")
+        for change in AGREED:
+            with pytest.raises(DBAPIError, match="does not change"):
+                await world.execute(f"UPDATE p2p_trades SET {change}")
 
     async def test_has_one_end_for_each_trade(self, world: P2PWorld) -> None:
         trade_id = await world.open()

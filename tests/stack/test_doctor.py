@@ -271,6 +271,8 @@ class TestDoctor:
             ("data_key", "", "LIQUIDA_DATA_KEY not set"),
             ("data_key", "c2hvcnQ=", "not 32 bytes in base64"),
             ("jwt_secret", "tiny-secret", "shorter than 32 characters"),
+            ("evidence_key", "", "LIQUIDA_EVIDENCE_KEY not set"),
+            ("evidence_key", "c2hvcnQ=", "LIQUIDA_EVIDENCE_KEY must be 32 bytes"),
         ],
     )
     async def test_names_a_bad_secret_and_does_not_show_it(
