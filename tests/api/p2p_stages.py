@@ -87,6 +87,7 @@ class Fair:
             "ruled": self.with_ruling,
             "ended": self.with_ended,
             "reviewed": self.with_review,
+            "foe": self.with_foe,
             "block": self.with_block,
             "endpoint": self.with_endpoint,
             "delivery": self.with_delivery,
@@ -147,10 +148,13 @@ class Fair:
         review = await self.do(self.buyer, f"/p2p/trades/{self.trade}/review", {"stars": 5})
         self.more["review"] = review["id"]
 
+    async def with_foe(self) -> None:
+        self.more["foe"] = (await self.door.person()).id
+
     async def with_block(self) -> None:
-        foe = await self.door.person()
-        await self.do(self.seller, "/p2p/blocks", {"user_id": foe.id})
-        self.ids = (foe.id,)
+        await self.with_foe()
+        await self.do(self.seller, "/p2p/blocks", {"user_id": self.more["foe"]})
+        self.ids = (self.more["foe"],)
 
     async def with_endpoint(self) -> None:
         """A user has few, so old ones make room."""
@@ -193,7 +197,7 @@ class Fair:
             "POST /ops/commissions/payout": reason,
             "POST /p2p/trades/{id}/review": {"stars": 5},
             "POST /p2p/reviews/{id}/reply": {"reply": "thank you"},
-            "POST /p2p/blocks": {"user_id": self.more["anybody"]},
+            "POST /p2p/blocks": {"user_id": self.more.get("foe")},
             "POST /webhook-endpoints": HOOK,
             "PATCH /webhook-endpoints/{id}": {"description": "books"},
         }
@@ -244,6 +248,14 @@ async def everything(door: Door) -> dict[str, str]:
         return {row.name: row.sum for row in await conn.execute(text(sums))}
 
 
+async def counts(door: Door) -> dict[str, int]:
+    """How many rows each table has; but names of accounts, which stay once anything was in them."""
+    async with door.engine.connect() as conn:
+        names = [name for name in (await conn.execute(_TABLES)).scalars() if name != "ledger_accounts"]
+        sums = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
+        return {row.name: row.rows for row in await conn.execute(text(sums))}
+
+
 @asynccontextmanager
 async def open_fair(door: Door) -> AsyncIterator[Fair]:
     """Where one arbiter rules alone."""
@@ -259,7 +271,6 @@ async def open_fair(door: Door) -> AsyncIterator[Fair]:
         made = Fair(other, people)
         made.method = (await made.do(made.seller, "/p2p/payment-methods", method_body(made.seller)))["id"]
         await made.do(made.seller, "/p2p/blocks", {"user_id": made.person("blkd").id})
-        made.more["anybody"] = (await other.person()).id
         yield made
 
 

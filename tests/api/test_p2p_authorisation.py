@@ -83,7 +83,7 @@ POST   /p2p/reviews/{id}/reply                            reviewed  401  404  40
 GET    /p2p/users/{id}/reviews                            reviewed  401  200  200  200  200  200  200  200  200  200
 GET    /p2p/users/{id}/reputation                         ended     401  200  200  200  200  200  200  200  200  200
 GET    /p2p/blocks                                        -         401  200  200  200  200  200  200  200  200  200
-POST   /p2p/blocks                                        -         401  201  201  201  201  201  201  201  201  201
+POST   /p2p/blocks                                        foe       401  201  201  201  201  201  201  201  201  201
 DELETE /p2p/blocks/{id}                                   block     401  404  404  204  404  404  404  404  404  404
 
 GET    /events                                            open      401  200  200  200  200  200  200  200  200  200

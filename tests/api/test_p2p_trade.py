@@ -112,7 +112,7 @@ class TestCreate:
         assert "0.900000000000000000" == await pair.left(trade)
 
     async def test_keeps_where_to_pay_sealed_for_repetitions(self, pair: Pair) -> None:
-        trade = await pair.open()
+        await pair.open()
 
         async with pair.door.engine.connect() as conn:
             kept = (
