@@ -166,6 +166,15 @@ class P2PMachine(RuleBasedStateMachine):
 
         assert is_own or isinstance(answer, Refused)
 
+    @rule(number=pick, what=pick, who=pick, edit=st.sampled_from(sorted(EDITS)))
+    def order_changes_while_a_trade_of_it_goes_on(self, number: int, what: int, who: int, edit: str) -> None:
+        place = self.live(number)
+        order = self.run(self.world.order(place.order_id))
+        self.clicks(
+            self.click(order.user_id, change(order, order.user_id, edit)),
+            self.saying(self.word(place, what), place, who, 3_333),
+        )
+
     # Taking.
 
     @rule(
