@@ -276,6 +276,8 @@ class Fair(Market):
     async def _of_house(self, earned: int, paid_out: int, lost_centavos: int) -> list[str]:
         """The house has what it had, the commission, and less what banks took back of reais that were given on."""
         there = await self.of_house()
+        if paid_out > earned:
+            return [f"operators took {paid_out} of the commission, and {earned} were earned"]
         moved = {f"{ETH.id} fees": earned - paid_out, f"{ETH.id} desk": paid_out, "BRL desk": -lost_centavos}
         accounts = {*self.house_at_first, *moved}
         return [
