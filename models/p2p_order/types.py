@@ -99,7 +99,7 @@ class P2PRules:
     ``window_*_seconds``: for the buyer to pay. ``orders_most``: that a user may have active or paused at once.
     """
 
-    unpaid_most: int = 2
+    unpaid_most: int = 5
     unpaid_day_most: int = 3
     cooldown_seconds: float = 24 * 60 * 60
     confirm_seconds: int = 60 * 60

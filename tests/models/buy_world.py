@@ -273,6 +273,26 @@ class BuyWorld(World):
             found = [await refunds.refund(conn, key) for key in keys]
         return [refund for refund in found if refund is not None]
 
+    def may_say(self, word: RefundStatus, refund: PixRefund) -> bool:
+        """No bank sends back what it has taken back, or holds under its block."""
+        seen = self.payments[refund.end_to_end_id].seen
+        return word is not RefundStatus.REFUNDED or not (seen.taken_back_centavos or seen.is_blocked)
+
+    async def is_going(self, pix: str) -> bool:
+        statement = "SELECT status IN ('refunding', 'refunded') FROM pix_receipts WHERE end_to_end_id = :pix"
+        return bool(await self.scalar(statement, pix=pix))
+
+    async def is_all_seen(self) -> bool:
+        """Whether every payment's row says what the bank shows of it."""
+        for pix, payment in self.payments.items():
+            status = await self.scalar("SELECT status FROM pix_receipts WHERE end_to_end_id = :pix", pix=pix)
+            is_taken = status == ReceiptStatus.TAKEN_BACK
+            is_blocked = status == ReceiptStatus.BLOCKED
+            is_same = (payment.seen.is_blocked, payment.seen.taken_back_centavos > 0) == (is_blocked, is_taken)
+            if status is None or not is_same:
+                return False
+        return True
+
     async def reais(self) -> "Reais":
         """Where the reais and the coins of purchases are. All laws must hold, and the world must agree."""
         assert {} == await self.broken_laws()

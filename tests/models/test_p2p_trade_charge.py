@@ -19,8 +19,8 @@ from models.p2p_trade.types import Command, Step
 from models.receipt.states import ReceiptStatus
 from models.receipt.types import Payer
 from models.reputation import queries as reputations
-from tests.models.buy_world import BuyWorld
-from tests.models.p2p_world import PAID, SELLER_PAYS, TAKE, WINDOW, P2PWorld, Purse
+from tests.models.p2p_market import Market
+from tests.models.p2p_world import PAID, SELLER_PAYS, TAKE, WINDOW, Purse
 from tests.models.world import TERMS
 
 FEE = TAKE * 200 // 10_000
@@ -28,41 +28,6 @@ HELD, FREE = Purse(coins=-TAKE, coins_held=TAKE), Purse()
 SOLD, BOUGHT = Purse(coins=-TAKE, reais=PAID), Purse(coins=TAKE - FEE)
 HEARD = WINDOW + TERMS.payment_leniency_seconds
 """When the bank is asked so long after the opening, nothing paid in time can still turn up."""
-
-
-class Market(P2PWorld):
-    """With the bank of ``buy_world.py`` beside it, and its clock."""
-
-    async def begin(self) -> "Market":
-        await super().begin()
-        self.desk = BuyWorld(self.engine)
-        return self
-
-    async def open_charge(self, **more: object) -> str:
-        """A trade whose charge can be paid."""
-        trade_id = await self.open(Settlement.CHARGE, **more)
-        await self.hear(trade_id)
-        return trade_id
-
-    async def hear(self, trade_id: str) -> None:
-        """The charge is looked at, and then the trade moved on."""
-        self.desk.now = self.now
-        await self.desk.look(trade_id)
-        await self.look(trade_id)
-
-    async def gets(
-        self, trade_id: str, centavos: int = PAID, *, payer: Payer = Payer.SAME, blocked: bool = False
-    ) -> str:
-        """A PIX comes in, and is heard of; its endToEndId."""
-        self.desk.now = self.now
-        pix = self.desk.pay(trade_id, centavos, payer=payer, blocked=blocked)
-        await self.hear(trade_id)
-        return pix
-
-    async def receipts(self, trade_id: str) -> list[tuple[str, str | None]]:
-        statement = text("SELECT status, reason FROM pix_receipts WHERE charge_key = :key ORDER BY received_at, id")
-        async with self.engine.connect() as conn:
-            return [(row.status, row.reason) for row in await conn.execute(statement, {"key": trade_id})]
 
 
 @pytest.fixture

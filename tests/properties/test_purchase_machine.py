@@ -160,7 +160,9 @@ class PurchaseMachine(RuleBasedStateMachine):
     def bank_takes_a_payment_back(self, number: int, is_meant: bool) -> None:
         """One that is still there, and on its way nowhere."""
         payments = self.world.payments.items()
-        there = [pix for pix, p in payments if not p.seen.taken_back_centavos and not self.run(self.is_going(pix))]
+        there = [
+            pix for pix, p in payments if not p.seen.taken_back_centavos and not self.run(self.world.is_going(pix))
+        ]
         if is_meant and there:
             self.world.take_back(there[number % len(there)])
 
@@ -169,7 +171,7 @@ class PurchaseMachine(RuleBasedStateMachine):
         told = [
             refund
             for refund in self.run(self.refunds())
-            if word in AFTER[refund.status] and self.may_say(word, refund)
+            if word in AFTER[refund.status] and self.world.may_say(word, refund)
         ]
         if told:
             self.run(self.world.hear_refund(told[number % len(told)].key, word))
@@ -233,7 +235,7 @@ class PurchaseMachine(RuleBasedStateMachine):
     @invariant()
     def laws_hold(self) -> None:
         broken = self.run(self.world.broken_laws())
-        differences = self.run(self.world.differences()) if self.run(self.is_all_seen()) else []
+        differences = self.run(self.world.differences()) if self.run(self.world.is_all_seen()) else []
         self.is_healthy = False
 
         assert {} == broken
@@ -286,7 +288,7 @@ class PurchaseMachine(RuleBasedStateMachine):
             await self.world.hears(trade)
             for refund in await self.world.refunds(trade):
                 if refund.status not in KNOWN:
-                    word = R.REFUNDED if self.may_say(R.REFUNDED, refund) else R.REJECTED
+                    word = R.REFUNDED if self.world.may_say(R.REFUNDED, refund) else R.REJECTED
                     await self.world.hear_refund(refund.key, word)
             await self.world.hears(trade)
 
@@ -304,26 +306,6 @@ class PurchaseMachine(RuleBasedStateMachine):
     def with_transfer(self, number: int, states: set[TransferStatus], do: Callable[[str], Awaitable[Any]]) -> None:
         if moving := self.run(self.transfers(states)):
             self.run(do(moving[number % len(moving)].key))
-
-    def may_say(self, word: RefundStatus, refund: PixRefund) -> bool:
-        """No bank sends back what it has taken back, or holds under its block."""
-        seen = self.world.payments[refund.end_to_end_id].seen
-        return word is not R.REFUNDED or not (seen.taken_back_centavos or seen.is_blocked)
-
-    async def is_going(self, pix: str) -> bool:
-        statement = "SELECT status IN ('refunding', 'refunded') FROM pix_receipts WHERE end_to_end_id = :pix"
-        return bool(await self.world.scalar(statement, pix=pix))
-
-    async def is_all_seen(self) -> bool:
-        """Whether every payment's row says what the bank shows of it."""
-        for pix, payment in self.world.payments.items():
-            status = await self.world.scalar("SELECT status FROM pix_receipts WHERE end_to_end_id = :pix", pix=pix)
-            is_taken = status == ReceiptStatus.TAKEN_BACK
-            is_blocked = status == ReceiptStatus.BLOCKED
-            is_same = (payment.seen.is_blocked, payment.seen.taken_back_centavos > 0) == (is_blocked, is_taken)
-            if status is None or not is_same:
-                return False
-        return True
 
     async def unsettled(self) -> list[str]:
         """Trades that have not ended, and receipts whose fate is open."""
