@@ -173,7 +173,7 @@ class Fair:
     # The requests.
 
     def taking(self) -> dict[str, Any]:
-        return {"order_id": self.order, "amount": "0.1", "settlement": "direct"}
+        return {"order_id": self.order, "order_version": 1, "amount": "0.1", "settlement": "direct"}
 
     def body(self, name: str, person: Person) -> Any:
         """As who may would send it."""

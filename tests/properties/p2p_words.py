@@ -196,19 +196,19 @@ def terms(side: Side, method: str, price: Decimal | None, total: int) -> OrderTe
 
 
 def create(user: str, side: Side, wanted: OrderTerms) -> Work:
-    return lambda conn: order_writes.create(conn, user_id=user, side=side, asset=ETH, terms=wanted, rules=RULES)
+    return lambda conn: order_writes.create(conn, BOX, user_id=user, side=side, asset=ETH, terms=wanted, rules=RULES)
 
 
 def change(order: P2POrder, user: str, edit: str, *, is_new: bool = True) -> Work:
     """``is_new``: they have seen its present version."""
-    known = {each.name: getattr(order, each.name) for each in fields(OrderTerms)}
+    known = {each.name: getattr(order, each.name, "") for each in fields(OrderTerms)}
     if order.side is Side.SELL:
         # Kinds of a sale follow from the methods, and are not said.
         known["method_kinds"] = ()
     wanted = OrderTerms(**{**known, **EDITS[edit](order)})
     version = order.version if is_new else order.version + 1
     return lambda conn: order_writes.change(
-        conn, order_id=order.id, user_id=user, version=version, asset=ETH, terms=wanted, rules=RULES
+        conn, BOX, order_id=order.id, user_id=user, version=version, asset=ETH, terms=wanted, rules=RULES
     )
 
 
