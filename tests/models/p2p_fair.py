@@ -99,6 +99,13 @@ SELECT coalesce(sum(div(div(units * bps, 10000) * fee_bps, 10000)), 0)::text FRO
     SELECT units, fee_bps, CASE status WHEN 'completed' THEN 10000 WHEN 'split' THEN buyer_bps ELSE 0 END AS bps
         FROM p2p_trades) AS t
 """)
+_BY_WORDS = text("""
+SELECT format('%s basis points of trade %s, which a charge pays for, were given away by words', w.buyer_bps, t.id)
+    FROM (SELECT dispute_id, buyer_bps FROM p2p_dispute_rulings
+          UNION ALL SELECT dispute_id, buyer_bps FROM p2p_dispute_offers) AS w
+    JOIN p2p_disputes AS d ON d.id = w.dispute_id JOIN p2p_trades AS t ON t.id = d.trade_id
+    WHERE t.settlement = 'charge' AND w.buyer_bps > 0
+""")
 _TAKEN_BACK = text("""
 SELECT coalesce(sum(taken_back_centavos), 0)::text FROM pix_receipts AS r WHERE EXISTS (
     SELECT FROM ledger_transactions AS l WHERE l.key = 'receipt/' || r.id || '/credit')
@@ -251,6 +258,7 @@ class Fair(Market):
         """
         async with self.engine.connect() as conn:
             found = [f"{row} came from nowhere" for row in (await conn.execute(_SUMS)).scalars()]
+            found += list((await conn.execute(_BY_WORDS)).scalars())
             for row in await conn.execute(_ENDS):
                 is_ruled = (row.reason or "").startswith("ruled_")
                 signature = (row.status, row.reason, row.by)
