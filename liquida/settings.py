@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     """A user's deposits of reais in all of one calendar day in São Paulo; and below, the withdrawals."""
     withdrawal_day_most_centavos: int = Field(default=5_000_000, ge=0)
 
+    p2p_charge_most_centavos: int = Field(default=1_000_000, gt=0)
+    """Of one P2P trade that a PIX charge pays for: should the payer's bank take it back, the house may bear it."""
     p2p_unpaid_most: int = Field(default=5, ge=1)
     """Live P2P trades that a user may have taken as the buyer at once, said to be paid and in dispute too. Those paid
     from the balance do not count: their reais are held.

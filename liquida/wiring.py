@@ -203,6 +203,7 @@ def p2p_rules(settings: Settings) -> P2PRules:
     return P2PRules(
         unpaid_most=settings.p2p_unpaid_most,
         unpaid_day_most=settings.p2p_unpaid_day_most,
+        charge_most_centavos=settings.p2p_charge_most_centavos,
         cooldown_seconds=settings.durations.p2p_cooldown,
         confirm_seconds=math.ceil(settings.durations.p2p_confirm),
         commission_bps=settings.p2p_commission_bps,

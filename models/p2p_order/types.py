@@ -97,10 +97,12 @@ class P2PRules:
     ``commission_bps``: of the coins; ``commission_tiers``: less of it for those who trade more; the last one reached
     holds. ``commission_payer``: who it is taken from. ``trade_*_centavos``: the least and the most of any trade.
     ``window_*_seconds``: for the buyer to pay. ``orders_most``: that a user may have active or paused at once.
+    ``charge_most_centavos``: of one that a charge pays for, since the house may have to give those reais back.
     """
 
     unpaid_most: int = 5
     unpaid_day_most: int = 3
+    charge_most_centavos: Units = 1_000_000
     cooldown_seconds: float = 24 * 60 * 60
     confirm_seconds: int = 60 * 60
     commission_bps: int = 200

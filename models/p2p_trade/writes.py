@@ -15,7 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.assets import BRL, Asset
 from models.charge import writes as charges
 from models.document import queries as documents
-from models.errors import DocumentMissing, IllegalTransition, InsufficientFunds, InvalidInput, PriceMoved
+from models.errors import (
+    DocumentMissing,
+    IllegalTransition,
+    InsufficientFunds,
+    InvalidInput,
+    LimitExceeded,
+    PriceMoved,
+)
 from models.instant_trade.types import Terms, Waits
 from models.ledger import queries as ledger
 from models.ledger.chart import available
@@ -101,6 +108,9 @@ async def accept(
     price = price_now(order, market, asset)
     _check_price(order, price, asset, wanted)
     units, centavos = quote_take(order, price, asset, units=wanted.units, centavos=wanted.centavos)
+    if wanted.settlement is Settlement.CHARGE and centavos > rules.charge_most_centavos:
+        most = units_text(rules.charge_most_centavos, BRL.decimals)
+        raise LimitExceeded(f"a PIX charge pays for trades of R$ {most} at most", field="settlement")
     maker_sells = order.side is Side.SELL
     seller_id, buyer_id = (order.user_id, wanted.taker_id) if maker_sells else (wanted.taker_id, order.user_id)
     payer_id = buyer_id if rules.commission_payer is Party.BUYER else seller_id

@@ -1,6 +1,7 @@
 """P2P trades paid by PIX at our own provider: the receipt, checked by machine, releases the coins, or goes back."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from models.charge import queries as charges
-from models.errors import DocumentMissing, IllegalTransition
+from models.errors import DocumentMissing, IllegalTransition, LimitExceeded
 from models.p2p_order.types import Settlement
 from models.p2p_trade import queries as trades
 from models.p2p_trade.rules import BLOCK_MOST
@@ -20,7 +21,7 @@ from models.receipt.states import ReceiptStatus
 from models.receipt.types import Payer
 from models.reputation import queries as reputations
 from tests.models.p2p_market import Market
-from tests.models.p2p_world import PAID, SELLER_PAYS, TAKE, WINDOW, Purse
+from tests.models.p2p_world import PAID, RULES, SELLER_PAYS, TAKE, WINDOW, Purse
 from tests.models.world import TERMS
 
 FEE = TAKE * 200 // 10_000
@@ -294,6 +295,16 @@ class TestTakenBack:
         assert [(ReceiptStatus.TAKEN_BACK, None)] == await market.receipts(trade_id)
         assert (SOLD, BOUGHT) == await market.purses()
         assert {} == await market.broken_laws()
+
+
+class TestLimit:
+    async def test_is_the_houses_risk(self, market: Market) -> None:
+        """Reais that a bank takes back after the release are the house's loss."""
+        rules = replace(RULES, charge_most_centavos=PAID - 1)
+
+        with pytest.raises(LimitExceeded, match=r"R\$ 1499\.99 at most"):
+            await market.open(Settlement.CHARGE, rules=rules)
+        await market.open(Settlement.BALANCE, rules=rules)
 
 
 class TestBuyer:
