@@ -50,7 +50,7 @@ from tests.properties.test_trade_machine import RARELY, UNSHRUNK, _coroutine
 
 R = RefundStatus
 TIMES = int(os.environ.get("LIQUIDA_MACHINE_TIMES", "1"))
-"""How many times as many stories as in an ordinary run."""
+"""How many times as many stories as in an ordinary run: ``LIQUIDA_MACHINE_TIMES=20 .venv/bin/pytest -k TestP2PMachine``."""
 TRADES_MOST, ORDERS_MOST = 16, 8
 ROUNDS_MOST = 8
 PAUSES = (60.0, 60.0, WINDOW, WINDOW + TERMS.payment_leniency_seconds, CONFIRM / 2, CONFIRM, ALONE.proposal_seconds)
