@@ -250,7 +250,7 @@ async def darken(desk: Desk) -> None:
         desk.bank.clear_moods()
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 async def test_whatever_the_bank_does_each_ends_as_its_facts_demand_and_all_books_agree(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ):
