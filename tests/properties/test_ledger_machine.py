@@ -64,8 +64,8 @@ CHANGES: dict[str, Callable[[Transaction], Transaction]] = {
     "reference": lambda t: replace(t, reference=f"{t.reference}/other"),
     "reason": lambda t: replace(t, reason=f"{t.reason}, they say"),
 }
-REFUSALS = {"LQ003", "LQ006", "23514"}
-"""Unbalanced, of no kind we know, below zero."""
+REFUSALS = {"LQ001", "LQ003", "LQ006", "23514"}
+"""Another content under a key that is taken, unbalanced or of no kind we know, below zero."""
 BALANCES = text("""
 SELECT owner, asset_id, purpose, ledger_balance_at(id, :instant) AS units
     FROM ledger_accounts WHERE owner = ANY (:users) OR owner IS NULL AND purpose LIKE :house
