@@ -22,7 +22,7 @@ from tests.people import cpf
 
 SEED = int(os.environ.get("LIQUIDA_FAULTS_SEED", "20261121"))
 SCHEDULES = int(os.environ.get("LIQUIDA_FAULTS", "500"))
-AT_ONCE = 10
+AT_ONCE = 18
 STRANGER = cpf(999_997)
 DEPOSITS, WITHDRAWALS = "/api/v1/wallet/pix/deposits", "/api/v1/wallet/pix/withdrawals"
 TRADES = "/api/v1/instant-trade"
@@ -128,11 +128,11 @@ class Stage:
         return await self.desk.available(person) > 0
 
     async def _wait(self, holds: Callable[[], Awaitable[bool]], what: str, say: Callable[[], str] = str) -> None:
-        """Look now and then: ten schedules that look all the time would leave no time to the work."""
+        """Look now and then: many schedules that look all the time would leave no time to the work."""
         give_up = time.monotonic() + 400
         while not await holds():
             assert time.monotonic() < give_up, f"in vain for {what}: {say()}"
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1)
 
     async def play(self, schedule: Schedule) -> None:
         plays: dict[str, Callable[[Schedule, Person], Awaitable[str]]] = {
